@@ -1,0 +1,1 @@
+"""Kith's domain in ranked slices, and its HTTP face."""

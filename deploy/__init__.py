@@ -1,0 +1,1 @@
+"""What puts Kith on a machine: the command, the local stack, migrations, demo content, locks."""

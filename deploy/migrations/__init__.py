@@ -1,0 +1,1 @@
+"""Alembic's folder: each migration is frozen once it has run somewhere."""
