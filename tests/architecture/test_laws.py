@@ -1,7 +1,11 @@
 """The house as it stands keeps the laws of the map."""
 
+import configparser
+import importlib.util
+import re
 import tomllib
 
+import click
 import pytest
 
 from . import house, rules
@@ -42,6 +46,25 @@ def test_every_folder_is_on_the_map_and_the_map_names_only_what_stands() -> None
     mapped = house.read_map((house.ROOT / house.MAP).read_text())
     found = house.map_violations(standing=FILES, mapped=mapped)
     assert not found, "\n".join(found)
+
+
+def test_the_map_tells_the_same_ranks_as_the_contract() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(house.ROOT / ".importlinter")
+    layers = contracts["importlinter:contract:slices"]["layers"].split("\n")
+    ranks = " > ".join(re.sub(r"[()]", "", layer) for layer in layers if layer)
+    assert f"`{ranks}`" in (house.ROOT / house.MAP).read_text()
+
+
+def test_the_readme_names_only_commands_that_exist() -> None:
+    readme = house.ROOT / "README.md"
+    if not readme.exists() or importlib.util.find_spec("deploy.cli") is None:
+        pytest.skip("there is no README or no command yet")
+    named = set(re.findall(r"\./kith ([a-z]+)", readme.read_text()))
+    groups = vars(importlib.import_module("deploy.cli")).values()
+    known = {name for group in groups if isinstance(group, click.Group) for name in group.commands}
+    assert named
+    assert named <= known
 
 
 def test_no_file_names_a_registry_a_machine_s_path_or_an_address() -> None:
