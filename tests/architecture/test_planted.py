@@ -16,6 +16,7 @@ from .declared import route_violations, table_violations
 
 PLANTED = {
     "api/areas/service.py": "import api.people.service",
+    "api/areas/places.py": "from api.areas import service",
     "api/people/service.py": "import litestar, matching.text, workers.runtime",
     "api/people/rules.py": "from api.people import models",
     "api/people/models.py": "",
@@ -41,6 +42,7 @@ def report(lint: Linter) -> str:
     ("contract", "edge"),
     [
         ("a slice uses the slices below it", "api.areas.service -> api.people.service (l."),
+        ("inside a slice", "api.areas.places -> api.areas.service (l."),
         ("deploy stands on workers", "api.people.service -> workers.runtime (l."),
         ("inside a slice", "api.people.rules -> api.people.models (l."),
         ("only api.app knows routes", "api.listings.service -> api.people.routes (l."),
@@ -53,6 +55,7 @@ def report(lint: Linter) -> str:
     ],
     ids=[
         "an upward import between slices",
+        "an upward import of rules in a file of their own",
         "an upward import between packages",
         "an upward import inside a slice",
         "routes imported by a service",
@@ -129,6 +132,7 @@ def test_a_planted_line_is_caught(rule: str, path: str, text: str) -> None:
         (SERVICE, "log.info('person_told', person_id=person.id, count=len(words_list))"),
         (SERVICE, "from api.areas.rules import FACTS\nfrom api.core.db import WriteSession"),
         (SERVICE, "from api.people import queries"),
+        (SERVICE, "from api.areas.places import Postcode"),
         ("api/people/models.py", "story = relationship('Story', lazy='raise')"),
         ("workers/relay.py", "row.commit()  # rule: commit because the row is a file's"),
         ("tests/api/test_people.py", "connection.commit()"),
