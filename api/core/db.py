@@ -154,6 +154,13 @@ class Database:
         async with self._public.connect() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection on which each statement stands alone: who is this token?"""
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            yield connection
+
     async def run(
         self,
         work: Callable[[WriteSession], Awaitable[T]],

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 import api
@@ -25,11 +25,9 @@ def run() -> None:
     nothing, and can be run again.
     """
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+psycopg")
-    engine = create_engine(url)
+    limits = f"-c lock_timeout={LOCK_TIMEOUT} -c statement_timeout={STATEMENT_TIMEOUT}"
+    engine = create_engine(url, connect_args={"options": limits})
     with engine.connect() as connection:
-        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-        connection.commit()
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,

@@ -1,0 +1,1 @@
+"""Accounts, sign-in, sessions, roles, who works with whom, and the actor of a transaction."""

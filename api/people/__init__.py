@@ -1,0 +1,1 @@
+"""A person's strengths, wishes and practicalities, in their own words; theirs to share."""
