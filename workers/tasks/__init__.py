@@ -1,0 +1,1 @@
+"""Tasks, one module per slice. Importing a module registers its tasks (workers.runtime.task)."""
