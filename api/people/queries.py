@@ -114,3 +114,25 @@ async def receipts(
         select(ReadReceipt).where(*conditions).order_by(ReadReceipt.id.desc()).limit(limit)
     )
     return list(found)
+
+
+class PlaceRow(NamedTuple):
+    """Where a person is, to a postcode sector."""
+
+    outward: str | None
+    sector: str | None
+    town: str | None
+    easting: int | None
+    northing: int | None
+
+
+async def place(tx: AsyncSession, *, person_id: UUID) -> PlaceRow | None:
+    """Return where a person is, or None when there is none that the actor may see."""
+    row = (
+        await tx.execute(
+            select(
+                Person.outward, Person.sector, Person.town, Person.easting, Person.northing
+            ).where(Person.id == person_id)
+        )
+    ).one_or_none()
+    return PlaceRow._make(row) if row is not None else None

@@ -282,6 +282,14 @@ async def require_own(tx: WriteSession, *, person_id: UUID) -> queries.PersonRow
     return found
 
 
+async def place_of(tx: WriteSession, *, person_id: UUID) -> queries.PlaceRow:
+    """Return where a person is, to a postcode sector; NotFound when they cannot be seen."""
+    place = await queries.place(tx, person_id=person_id)
+    if place is None:
+        raise not_found("person")
+    return place
+
+
 async def _may_read_story(tx: WriteSession, *, person_id: UUID) -> bool:
     return bool(
         await tx.scalar(

@@ -1,0 +1,420 @@
+"""Listings: made, confirmed, closed, and found."""
+
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from msgspec import Raw, to_builtins
+from sqlalchemy import insert, text, update
+
+from api.areas import service as areas
+from api.areas.places import Postcode, locate
+from api.areas.rules import AreaSettings, confirmed_until, days_mask, town_of
+from api.core import audit, outbox, pagination
+from api.core.db import Database, WriteSession
+from api.core.errors import invalid, not_found
+from api.core.ids import new_id
+from api.identity.rules import Actor
+from api.listings import queries
+from api.listings.models import Listing
+from api.listings.rules import (
+    WHO_MAY_LIST,
+    check_kind_address,
+    check_places,
+    check_sessions,
+    check_size,
+    may_not_list,
+    times_of,
+)
+from api.listings.schemas import (
+    Confirmation,
+    Filters,
+    ListingMade,
+    ListingOut,
+    ListingPage,
+    NewListing,
+    NewOffer,
+    OfferList,
+    OfferOut,
+    Search,
+)
+from api.people import service as people
+
+_PUBLISH = text(
+    "INSERT INTO listing_public (listing_id, kind, area, name, summary, description,"
+    " provider_name, town, near, easting, northing, address, website, sessions, days,"
+    " price_pence, price_per, places_left, access, confirmed_on, confirmed_until)"
+    " SELECT l.id, l.kind, a.slug, l.name, l.summary, l.description, l.provider_name, l.town,"
+    " concat_ws(' ', l.outward, l.sector), l.easting, l.northing, l.address, l.website,"
+    " l.sessions, l.days, l.price_pence, l.price_per, l.places_left, l.access, l.confirmed_on,"
+    " l.confirmed_until FROM listings l LEFT JOIN areas a ON a.id = l.area_id"
+    " WHERE l.id = ANY(:ids) AND l.person_id IS NULL AND l.closed_at IS NULL"
+    " ON CONFLICT (listing_id) DO UPDATE SET area = excluded.area, name = excluded.name,"
+    " summary = excluded.summary, description = excluded.description,"
+    " provider_name = excluded.provider_name, town = excluded.town, near = excluded.near,"
+    " easting = excluded.easting, northing = excluded.northing, address = excluded.address,"
+    " website = excluded.website, sessions = excluded.sessions, days = excluded.days,"
+    " price_pence = excluded.price_pence, price_per = excluded.price_per,"
+    " places_left = excluded.places_left, access = excluded.access,"
+    " confirmed_on = excluded.confirmed_on, confirmed_until = excluded.confirmed_until"
+)
+
+
+async def browse(database: Database, *, now: datetime, filters: Filters) -> ListingPage:
+    """Return a page of public listings: open to all, no account, nothing kept.
+
+    Nearest first when ``near`` is given (a sector's middle, so nobody's door), newest first
+    otherwise. Words that find nothing at all are tried once more as a spelling of a name.
+    """
+    shape, values = search_parts(filters, now=now)
+    async with database.public() as connection:
+        rows = await queries.search(connection, shape=shape, values=values)
+        if not rows and isinstance(filters, Search) and filters.cursor is None:
+            spelt = await queries.alike(connection, words=filters.words, limit=filters.limit)
+            rows = [row for row in spelt if _fits(row, filters, now=now)]
+    more = len(rows) > filters.limit
+    page = rows[: filters.limit]
+    cursor = None
+    if more:
+        last = page[-1]
+        cursor = pagination.encode((last.distance, last.listing_id))
+    return ListingPage(
+        items=[_public_out(row, now=now) for row in page], next=cursor, section=filters.section
+    )
+
+
+def search_parts(filters: Filters, *, now: datetime) -> tuple[queries.Shape, dict[str, Any]]:
+    """Return the shape of a search's SQL and its values."""
+    values: dict[str, Any] = {"today": now.date(), "limit": filters.limit + 1}
+    point = None
+    if filters.near is not None:
+        point = locate(filters.near, field="near").point
+        if point is None:
+            raise invalid("place-known", "near", "We do not know where this is. Try a place near.")
+        values |= {
+            "easting": float(point.easting),
+            "northing": float(point.northing),
+            "within": float(filters.within_metres),
+        }
+    if isinstance(filters, Search):
+        values["words"] = filters.words
+    if filters.day is not None:
+        values["day"] = days_mask([filters.day])
+    if filters.kind is not None:
+        values["kind"] = filters.kind
+    if filters.area is not None:
+        values["area"] = filters.area
+    if filters.cursor is not None:
+        distance, last_id = pagination.decode(filters.cursor, tuple[float | None, UUID])
+        if (distance is None) != (point is None):
+            raise invalid("cursor-unknown", "cursor", "This cursor is of another search.")
+        values["after_id"] = last_id
+        if distance is not None:
+            values["after_distance"] = distance
+    shape = queries.Shape(
+        section=filters.section,
+        near=point is not None,
+        words="words" in values,
+        day=filters.day is not None,
+        kind=filters.kind is not None,
+        free=filters.free,
+        area=filters.area is not None,
+        after=filters.cursor is not None,
+    )
+    return shape, values
+
+
+async def public_one(database: Database, *, now: datetime, listing_id: UUID) -> ListingOut:
+    """Return one public listing. A person's own offer is not there for anybody."""
+    async with database.public() as connection:
+        row = await queries.public_one(connection, listing_id=listing_id)
+    if row is None:
+        raise not_found("listing")
+    return _public_out(row, now=now)
+
+
+async def create(tx: WriteSession, *, actor: Actor, now: datetime, new: NewListing) -> ListingMade:
+    """Make a listing, confirmed today. NotAllowed without a role for this kind in this area."""
+    area = await areas.area_named(tx, slug=new.area)
+    if not actor.has_role(*WHO_MAY_LIST[new.kind], area=new.area):
+        raise may_not_list(new.kind)
+    _check(new, area.settings)
+    listing_id = new_id()
+    until = confirmed_until(now.date(), area.settings)
+    await tx.execute(
+        insert(Listing).values(
+            id=listing_id,
+            kind=new.kind,
+            area_id=area.id,
+            owner_account_id=actor.id,
+            confirmed_on=now.date(),
+            confirmed_until=until,
+            **_new_row(listing_id, now=now),
+            **_content(new, area.settings),
+        )
+    )
+    await publish(tx, listing_ids=[listing_id])
+    await _changed(tx, actor=actor, now=now, listing_id=listing_id, action="made", version=1)
+    return ListingMade(id=listing_id, version=1, confirmed_until=until)
+
+
+async def replace(
+    tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID, new: NewListing
+) -> ListingMade:
+    """Replace what a listing says. Its owner may, or an admin of its area."""
+    old = await _mine(tx, actor=actor, listing_id=listing_id)
+    area = await areas.area_named(tx, slug=new.area)
+    if area.id != old.area_id or new.kind != old.kind:
+        raise invalid("kind-and-area-stay", "kind", "A listing stays in its area and of its kind.")
+    _check(new, area.settings)
+    await tx.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(version=old.version + 1, updated_at=now, **_content(new, area.settings))
+    )
+    await publish(tx, listing_ids=[listing_id])
+    await _changed(
+        tx,
+        actor=actor,
+        now=now,
+        listing_id=listing_id,
+        action="replaced",
+        version=old.version + 1,
+    )
+    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=old.confirmed_until)
+
+
+async def confirm(
+    tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID, new: Confirmation
+) -> ListingMade:
+    """Say that a listing is still right. Without this it is shown apart after a while."""
+    old = await _mine(tx, actor=actor, listing_id=listing_id)
+    on = new.confirmed_on or now.date()
+    if on > now.date():
+        raise invalid("confirmed-by-today", "confirmed_on", "This day is still to come.")
+    left = new.places_left if new.places_left is not None else old.places_left
+    check_places(old.places_total, left)
+    until = None
+    if old.area_id is not None:
+        area = await areas.get_area(tx, area_id=old.area_id)
+        until = confirmed_until(on, area.settings)
+    await tx.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(
+            confirmed_on=on,
+            confirmed_until=until,
+            places_left=left,
+            version=old.version + 1,
+            updated_at=now,
+        )
+    )
+    await publish(tx, listing_ids=[listing_id])
+    await _changed(
+        tx,
+        actor=actor,
+        now=now,
+        listing_id=listing_id,
+        action="confirmed",
+        version=old.version + 1,
+    )
+    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=until)
+
+
+async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID) -> None:
+    """Close a listing or take back an own offer: it is no longer shown or suggested."""
+    old = await _mine(tx, actor=actor, listing_id=listing_id)
+    await tx.execute(
+        update(Listing)
+        .where(Listing.id == listing_id)
+        .values(closed_at=now, version=old.version + 1, updated_at=now)
+    )
+    await tx.execute(
+        text("DELETE FROM listing_public WHERE listing_id = :listing_id"),
+        {"listing_id": listing_id},
+    )
+    await _changed(
+        tx, actor=actor, now=now, listing_id=listing_id, action="closed", version=old.version + 1
+    )
+
+
+async def offer(
+    tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID, new: NewOffer
+) -> OfferOut:
+    """Make a person's own offer (S5). It is matched, and shown to a suggested person only."""
+    whose = await people.require_own(tx, person_id=person_id)
+    place = await people.place_of(tx, person_id=person_id)
+    area = await areas.get_area(tx, area_id=whose.area_id)
+    check_sessions(new.sessions)
+    times, days = times_of(new.sessions)
+    listing_id = new_id()
+    await tx.execute(
+        insert(Listing).values(
+            id=listing_id,
+            kind="own_offer",
+            area_id=area.id,
+            person_id=person_id,
+            confirmed_on=now.date(),
+            confirmed_until=confirmed_until(now.date(), area.settings),
+            name=new.name,
+            summary=new.words,
+            note=new.note,
+            sessions=to_builtins(new.sessions),
+            times=times,
+            days=days,
+            price_pence=new.price_pence,
+            price_per=new.price_per,
+            places_left=new.places_left,
+            access=dict(new.access),
+            **_new_row(listing_id, now=now),
+            **place._asdict(),
+        )
+    )
+    await _changed(tx, actor=actor, now=now, listing_id=listing_id, action="offered", version=1)
+    offers = await queries.own_offers(tx, person_id=person_id)
+    return next(offer_out(one) for one in offers if one.id == listing_id)
+
+
+async def own_offers(tx: WriteSession, *, person_id: UUID) -> OfferList:
+    """Return a person's own offers, to that person."""
+    await people.require_own(tx, person_id=person_id)
+    return OfferList(
+        items=[offer_out(one) for one in await queries.own_offers(tx, person_id=person_id)]
+    )
+
+
+async def publish(tx: WriteSession, *, listing_ids: list[UUID]) -> None:
+    """Bring the public projection in step with these listings, in the same transaction."""
+    await tx.execute(_PUBLISH, {"ids": listing_ids})
+
+
+def offer_out(one: Listing) -> OfferOut:
+    """Return an own offer as its owner, and somebody to whom it was suggested, see it."""
+    return OfferOut(
+        id=one.id,
+        name=one.name,
+        words=one.summary,
+        note=one.note,
+        town=one.town,
+        sessions=one.sessions,
+        price_pence=one.price_pence,
+        price_per=one.price_per,
+        places_left=one.places_left,
+        access=cast(Any, one.access),
+        version=one.version,
+    )
+
+
+def _check(new: NewListing, settings: AreaSettings) -> None:
+    check_sessions(new.sessions)
+    check_places(new.places_total, new.places_left)
+    check_size(new.kind, new.people_working, settings)
+    check_kind_address(new.kind, new.address, new.postcode)
+
+
+def _content(new: NewListing, settings: AreaSettings) -> dict[str, Any]:
+    place = locate(new.near, field="near")
+    times, days = times_of(new.sessions)
+    return {
+        "name": new.name,
+        "summary": new.summary,
+        "description": new.description,
+        "provider_name": new.provider_name,
+        "outward": place.outward,
+        "sector": place.sector,
+        "town": town_of(settings, outward=place.outward, sector=place.sector),
+        "easting": place.point.easting if place.point else None,
+        "northing": place.point.northing if place.point else None,
+        "postcode": str(Postcode.parse(new.postcode)) if new.postcode is not None else None,
+        "address": new.address,
+        "website": new.website,
+        "sessions": to_builtins(new.sessions),
+        "times": times,
+        "days": days,
+        "price_pence": new.price_pence,
+        "price_per": new.price_per,
+        "people_working": new.people_working,
+        "places_total": new.places_total,
+        "places_left": new.places_left,
+        "access": dict(new.access),
+    }
+
+
+def _new_row(listing_id: UUID, *, now: datetime) -> dict[str, Any]:
+    return {
+        "source": "kith",
+        "natural_key": str(listing_id),
+        "content_hash": "",
+        "version": 1,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+async def _mine(tx: WriteSession, *, actor: Actor, listing_id: UUID) -> Listing:
+    """Return a listing that the actor may change; NotFound otherwise.
+
+    The row is locked: the policies let only its owner, or an admin of its area, lock it.
+    """
+    found = await queries.listing(tx, listing_id=listing_id)
+    if found is None or actor.kind == "task":
+        raise not_found("listing of yours")
+    return found
+
+
+async def _changed(
+    tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID, action: str, version: int
+) -> None:
+    await audit.record(
+        tx,
+        actor=actor,
+        now=now,
+        action=f"listing.{action}",
+        subject_type="listing",
+        subject_id=listing_id,
+        version=version,
+    )
+    await outbox.enqueue(
+        tx,
+        task="matches.listing_changed",
+        payload={"listing_id": listing_id},
+        now=now,
+        coalesce_key=f"matches.listing_changed:{listing_id}",
+    )
+
+
+def _fits(row: Any, filters: Search, *, now: datetime) -> bool:
+    lately = row.confirmed_until is not None and row.confirmed_until >= now.date()
+    return (
+        lately == (filters.section == "confirmed")
+        and filters.near is None
+        and (filters.kind is None or row.kind == filters.kind)
+        and (filters.area is None or row.area == filters.area)
+        and (not filters.free or row.price_pence == 0)
+        and filters.day is None
+    )
+
+
+def _public_out(row: Any, *, now: datetime) -> ListingOut:
+    return ListingOut(
+        id=row.listing_id,
+        kind=row.kind,
+        area=row.area,
+        name=row.name,
+        summary=row.summary,
+        description=row.description,
+        provider_name=row.provider_name,
+        town=row.town,
+        near=row.near or None,
+        distance_metres=round(row.distance) if row.distance is not None else None,
+        address=row.address,
+        website=row.website,
+        # PostgreSQL's own JSON goes out as it is: no parsing on the hot path.
+        sessions=cast(Any, Raw(row.sessions.encode())),
+        price_pence=row.price_pence,
+        price_per=row.price_per,
+        places_left=row.places_left,
+        access=cast(Any, Raw(row.access.encode())),
+        confirmed_on=row.confirmed_on,
+        confirmed_lately=row.confirmed_until is not None and row.confirmed_until >= now.date(),
+    )
