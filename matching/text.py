@@ -132,8 +132,9 @@ def essence(text: str) -> str:
     Two wishes for different things begin alike, and the model hears that likeness: without
     the opening, nDCG@10 on our judged set rose from .71 to .73.
     """
-    rest = _WISHING.sub("", text.strip(), count=1).strip()
-    return rest or text.strip()
+    whole = text.strip()
+    rest = _WISHING.sub("", whole, count=1).strip()
+    return rest if len(rest) > len("to") else whole
 
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\s*\n+\s*")
