@@ -40,16 +40,16 @@ def test_the_layout_of_a_copied_home_is_decided_anew(tmp_path: Path) -> None:
 
 
 def test_socket_urls_survive_spaces_and_are_read_back_by_the_drivers() -> None:
-    servers = place(sockets="/home/a b/.kith/run")
+    servers = place(sockets="/srv/a b/.kith/run")
     url = Postgres(place=servers).url(role="kith_api", database="kith")
     assert psycopg.conninfo.conninfo_to_dict(url) == {
         "user": "kith_api",
         "dbname": "kith",
-        "host": "/home/a b/.kith/run",
+        "host": "/srv/a b/.kith/run",
         "port": "5432",
     }
     assert Valkey(place=servers).broker_url(virtual_host=1) == (
-        "redis+socket:///home/a%20b/.kith/run/valkey.sock?virtual_host=1"
+        "redis+socket:///srv/a%20b/.kith/run/valkey.sock?virtual_host=1"
     )
 
 
