@@ -39,6 +39,8 @@ class Periodic:
 
 SCHEDULE: tuple[Periodic, ...] = (
     Periodic(name="retention", task="core.retention", every=timedelta(hours=1)),
+    Periodic(name="overdue", task="enquiries.sweep", every=timedelta(minutes=5)),
+    Periodic(name="due-looks", task="matches.due_looks", every=timedelta(hours=6)),
 )
 
 

@@ -35,6 +35,12 @@ class Listing(Base):
     __table_args__ = (
         UniqueConstraint("id", "kind"),
         UniqueConstraint("source", "natural_key"),
+        Index(
+            "ix_listings_matchable",
+            "easting",
+            "northing",
+            postgresql_where=text("closed_at IS NULL AND confirmed_until IS NOT NULL"),
+        ),
         Index("ix_listings_person_id", "person_id", postgresql_where=text("person_id IS NOT NULL")),
         Index(
             "ix_listings_owner_account_id",

@@ -1,6 +1,5 @@
 """Reads of listings. The public ones read the projection alone, on the read-only pool."""
 
-from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -127,15 +126,3 @@ async def offers_by_id(tx: AsyncSession, *, listing_ids: list[UUID]) -> dict[UUI
         return {}
     found = await tx.scalars(select(Listing).where(Listing.id.in_(listing_ids)))
     return {one.id: one for one in found}
-
-
-async def counts(connection: AsyncConnection, *, today: date) -> dict[str, int]:
-    """Return how many public listings of each kind are confirmed lately."""
-    rows = await connection.execute(
-        text(
-            "SELECT kind, count(*) FROM listing_public WHERE confirmed_until >= :today"
-            " GROUP BY kind"
-        ),
-        {"today": today},
-    )
-    return {kind: number for kind, number in rows}

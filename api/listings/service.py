@@ -215,6 +215,7 @@ async def confirm(
         actor=actor,
         now=now,
         listing_id=listing_id,
+        person_id=old.person_id,
         action="confirmed",
         version=old.version + 1,
     )
@@ -234,7 +235,13 @@ async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UU
         {"listing_id": listing_id},
     )
     await _changed(
-        tx, actor=actor, now=now, listing_id=listing_id, action="closed", version=old.version + 1
+        tx,
+        actor=actor,
+        now=now,
+        listing_id=listing_id,
+        person_id=old.person_id,
+        action="closed",
+        version=old.version + 1,
     )
 
 
@@ -257,6 +264,7 @@ async def offer(
             confirmed_on=now.date(),
             confirmed_until=confirmed_until(now.date(), area.settings),
             name=new.name,
+            provider_name=whose.called,
             summary=new.words,
             note=new.note,
             sessions=to_builtins(new.sessions),
@@ -270,7 +278,15 @@ async def offer(
             **place._asdict(),
         )
     )
-    await _changed(tx, actor=actor, now=now, listing_id=listing_id, action="offered", version=1)
+    await _changed(
+        tx,
+        actor=actor,
+        now=now,
+        listing_id=listing_id,
+        person_id=person_id,
+        action="offered",
+        version=1,
+    )
     offers = await queries.own_offers(tx, person_id=person_id)
     return next(offer_out(one) for one in offers if one.id == listing_id)
 
@@ -281,6 +297,11 @@ async def own_offers(tx: WriteSession, *, person_id: UUID) -> OfferList:
     return OfferList(
         items=[offer_out(one) for one in await queries.own_offers(tx, person_id=person_id)]
     )
+
+
+async def by_ids(tx: WriteSession, *, listing_ids: list[UUID]) -> dict[UUID, Listing]:
+    """Return listings and offers that the actor may see, closed ones too, by id."""
+    return await queries.offers_by_id(tx, listing_ids=listing_ids)
 
 
 async def publish(tx: WriteSession, *, listing_ids: list[UUID]) -> None:
@@ -363,7 +384,14 @@ async def _mine(tx: WriteSession, *, actor: Actor, listing_id: UUID) -> Listing:
 
 
 async def _changed(
-    tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID, action: str, version: int
+    tx: WriteSession,
+    *,
+    actor: Actor,
+    now: datetime,
+    listing_id: UUID,
+    action: str,
+    version: int,
+    person_id: UUID | None = None,
 ) -> None:
     await audit.record(
         tx,
@@ -377,7 +405,7 @@ async def _changed(
     await outbox.enqueue(
         tx,
         task="matches.listing_changed",
-        payload={"listing_id": listing_id},
+        payload={"listing_id": listing_id, "person_id": person_id},
         now=now,
         coalesce_key=f"matches.listing_changed:{listing_id}",
     )

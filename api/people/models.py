@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.metadata import PERSONAL, Base, shared
@@ -43,6 +43,7 @@ class Practicalities(Base):
     free_times: Mapped[int | None] = mapped_column(info=shared("story"))
     travel_limit_metres: Mapped[int | None] = mapped_column(info=shared("story"))
     spend_limit_pence: Mapped[int | None] = mapped_column(info=shared("story"))
+    matching_wanted: Mapped[bool] = mapped_column(server_default=text("true"), info=shared("row"))
 
 
 class Statement(Base):

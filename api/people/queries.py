@@ -25,6 +25,7 @@ class PersonRow(NamedTuple):
     free_times: int | None
     travel_limit_metres: int | None
     spend_limit_pence: int | None
+    matching_wanted: bool | None
 
 
 async def person(tx: AsyncSession, *, person_id: UUID) -> PersonRow | None:
@@ -42,6 +43,7 @@ async def person(tx: AsyncSession, *, person_id: UUID) -> PersonRow | None:
                 Practicalities.free_times,
                 Practicalities.travel_limit_metres,
                 Practicalities.spend_limit_pence,
+                Practicalities.matching_wanted,
             )
             .join(Area, Area.id == Person.area_id)
             .outerjoin(Practicalities, Practicalities.person_id == Person.id)

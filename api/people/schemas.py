@@ -46,6 +46,7 @@ class StartStory(Struct, kw_only=True, forbid_unknown_fields=True):
     free_times: FreeTimes | None = None
     travel_limit_metres: TravelMetres | None = None
     spend_limit_pence: SpendPence | None = None
+    matching_wanted: bool = True
 
 
 class StoryStarted(Struct, kw_only=True):
@@ -67,6 +68,7 @@ class ChangePerson(Struct, kw_only=True, forbid_unknown_fields=True):
     free_times: FreeTimes | None | UnsetType = UNSET
     travel_limit_metres: TravelMetres | None | UnsetType = UNSET
     spend_limit_pence: SpendPence | None | UnsetType = UNSET
+    matching_wanted: bool | UnsetType = UNSET
 
 
 class StatementOut(Struct, kw_only=True):
@@ -93,6 +95,7 @@ class StoryOut(Struct, kw_only=True):
     free_times: list[str] | None
     travel_limit_metres: int | None
     spend_limit_pence: int | None
+    matching_wanted: bool
     ask_by: datetime | None
     version: int
 

@@ -86,6 +86,7 @@ async def start(
             free_times=slots_mask(story.free_times) if story.free_times is not None else None,
             travel_limit_metres=story.travel_limit_metres,
             spend_limit_pence=story.spend_limit_pence,
+            matching_wanted=story.matching_wanted,
         )
     )
     for one in said:
@@ -131,7 +132,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
     """Return a story, and leave the receipt of this read. NotFound for whoever may not see it."""
     found = await queries.person(tx, person_id=person_id)
     said = await queries.statements(tx, person_id=person_id) if found is not None else []
-    if found is None or not await _may_read_story(tx, person_id=person_id):
+    if found is None or not await may_read_story(tx, person_id=person_id):
         raise not_found("story", leaves=RefusedRead(about_id=person_id, what="story"))
     facts = await queries.facts(tx, person_id=person_id)
     await audit.receipt(
@@ -150,6 +151,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
         free_times=mask_slots(found.free_times) if found.free_times is not None else None,
         travel_limit_metres=found.travel_limit_metres,
         spend_limit_pence=found.spend_limit_pence,
+        matching_wanted=bool(found.matching_wanted),
         ask_by=None if asked else found.not_asked_until,
         version=found.version,
     )
@@ -177,6 +179,8 @@ async def change(
         limits["travel_limit_metres"] = change.travel_limit_metres
     if change.spend_limit_pence is None or isinstance(change.spend_limit_pence, int):
         limits["spend_limit_pence"] = change.spend_limit_pence
+    if isinstance(change.matching_wanted, bool):
+        limits["matching_wanted"] = change.matching_wanted
     if limits:
         await tx.execute(
             update(Practicalities).where(Practicalities.person_id == person_id).values(**limits)
@@ -290,7 +294,27 @@ async def place_of(tx: WriteSession, *, person_id: UUID) -> queries.PlaceRow:
     return place
 
 
-async def _may_read_story(tx: WriteSession, *, person_id: UUID) -> bool:
+async def words_of(tx: WriteSession, *, statement_ids: list[UUID]) -> dict[UUID, str]:
+    """Return the words of statements that the actor may see, ended ones too."""
+    return await queries.words_of(tx, statement_ids=statement_ids)
+
+
+async def changed_and_waiting(tx: WriteSession, *, person_id: UUID) -> datetime | None:
+    """Return since when a look for a person waits to be done, or None when none does."""
+    since: datetime | None = await tx.scalar(
+        text("SELECT min(created_at) FROM outbox WHERE done_at IS NULL AND coalesce_key = :key"),
+        {"key": look_key(person_id)},
+    )
+    return since
+
+
+def look_key(person_id: UUID) -> str:
+    """Return the key under which many changes of one person are one look."""
+    return f"matches.rematch:{person_id}"
+
+
+async def may_read_story(tx: WriteSession, *, person_id: UUID) -> bool:
+    """Return whether the actor may read this person's story: their own, or agreed to."""
     return bool(
         await tx.scalar(
             text("SELECT :person IN (SELECT app_story_people())"), {"person": person_id}
@@ -383,7 +407,7 @@ async def _changed(
         task="matches.rematch",
         payload={"person_id": person_id},
         now=now,
-        coalesce_key=f"matches.rematch:{person_id}",
+        coalesce_key=look_key(person_id),
     )
 
 

@@ -1,0 +1,1 @@
+"""Looking for people: runs, suggestions with reasons, and wishes that nothing meets yet."""
