@@ -51,8 +51,17 @@ def become(*, options: list[str], argv: list[str]) -> list[str]:
 
 
 def myself() -> Identity:
-    """Whoever runs this program."""
-    return Identity("self", os.geteuid(), os.getegid())
+    """Whoever runs this program, unless PostgreSQL would refuse that.
+
+    It refuses root, and an account without a name, which containers like to use. Both it takes
+    for `nobody` inside a namespace.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return Identity("namespace", uid, gid)
+    return Identity("namespace" if uid == 0 else "self", uid, gid)
 
 
 def nobody() -> Identity:
@@ -61,30 +70,35 @@ def nobody() -> Identity:
     return Identity("setuid", entry.pw_uid, entry.pw_gid)
 
 
-def owner_of(*, data: Path) -> Identity:
-    """As whom the cluster that already lies in `data` has to run.
+def owner_of(*, path: Path) -> Identity:
+    """As whom a server has to run whose data is `path`.
 
     Raises StackError when an ordinary account meets another account's data.
     """
-    found = data.stat()
-    if os.geteuid() != 0:
-        if found.st_uid == os.geteuid():
-            return myself()
-        raise StackError(
-            f"The database in {data} belongs to another account (uid {found.st_uid}). "
-            "Start Kith as that account, or set KITH_HOME to a directory of your own."
-        )
-    if found.st_uid == 0:
-        return Identity("namespace", 0, 0)
-    return Identity("setuid", found.st_uid, found.st_gid)
+    found = path.stat()
+    if found.st_uid == os.geteuid():
+        return myself()
+    if os.geteuid() == 0:
+        return Identity("setuid", found.st_uid, found.st_gid)
+    raise StackError(
+        f"What lies in {path} belongs to another account (uid {found.st_uid}). "
+        "Start Kith as that account, or set KITH_HOME to a directory of your own."
+    )
 
 
 def for_new_cluster(*, home: Path, program: Path) -> Identity:
-    """As whom a cluster that does not exist yet should run: ourselves unless we are root."""
-    if os.geteuid() != 0:
-        return myself()
-    inside = Identity("namespace", 0, os.getegid())
-    return inside if inside.can_use(directory=home, program=program) else nobody()
+    """As whom a cluster that does not exist yet should run: as the home's owner if that works."""
+    who = owner_of(path=home)
+    if who.kind == "self" or who.can_use(directory=home, program=program):
+        return who
+    return nobody() if os.geteuid() == 0 else who
+
+
+def hand_over(*, path: Path) -> None:
+    """Give what root made in another account's folder to that account."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 def reachable_programs(*, identity: Identity, programs: Path, home: Path) -> Path:

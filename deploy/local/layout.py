@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.local.errors import StackError
+from deploy.local import identity
 
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 VALKEY_SOCKET = "valkey.sock"
@@ -93,8 +93,13 @@ def decide(*, home: Path, root: Path | None = None) -> Layout:
         return stored
     root = root or home
     for folder in (home, home / "run", home / "logs", root, root / "run"):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=0o700)
+            if folder.parent in (home, root):
+                identity.hand_over(path=folder)
     sockets = _choose_sockets(root / "run")
+    if sockets:
+        identity.owner_of(path=home).own(sockets)
     ports = {} if sockets else {"postgres_port": _free_port(), "valkey_port": _free_port()}
     made = Layout(str(home), str(root), str(sockets) if sockets else None, **ports)
     write(layout=made)
@@ -106,6 +111,7 @@ def write(*, layout: Layout) -> None:
     target = Path(layout.home) / "layout.json"
     draft = target.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(asdict(layout), indent=1))
+    identity.hand_over(path=draft)
     draft.replace(target)
 
 
@@ -123,18 +129,20 @@ def remove(*, layout: Layout) -> None:
 def locked(*, home: Path) -> Iterator[None]:
     """Hold the home alone while servers start or stop; waits for whoever holds it."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except PermissionError as error:
-        raise StackError(
-            f"{home} belongs to another account. Start Kith as that account, "
-            "or set KITH_HOME to a directory of your own."
-        ) from error
+    identity.owner_of(path=home)  # says so when it is another account's
+    handle = lock_file(path=home / "lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def lock_file(*, path: Path) -> int:
+    """Open a file that only serves to be locked."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    identity.hand_over(path=path)
+    return handle
 
 
 def short_folder(*, base: str = "/tmp") -> Path:  # noqa: S108 (mkdtemp makes it 0700)

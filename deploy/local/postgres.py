@@ -205,7 +205,7 @@ class Postgres:
                 left.unlink(missing_ok=True)
 
     def _launch(self) -> None:
-        who = identity.owner_of(data=self.place.postgres_data)
+        who = identity.owner_of(path=self.place.postgres_data)
         programs = identity.reachable_programs(
             identity=who, programs=binaries.postgres_programs(), home=Path(self.place.root)
         )

@@ -124,8 +124,10 @@ class Processes:
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[threading.Event]:
-        """While inside, SIGINT and SIGTERM set the event that is yielded, instead of raising."""
-        names = (signal.SIGINT, signal.SIGTERM)
+        """While inside, Ctrl-C, SIGTERM and a closed terminal set the event that is yielded."""
+        names = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
+            names.append(signal.SIGHUP)
         before = {name: signal.signal(name, self._on_signal) for name in names}
         try:
             yield self._asked

@@ -86,7 +86,7 @@ class Stack:
         """
         with layout.locked(home=self.home):
             self._let_go()
-            handle = self._in_use()
+            handle = layout.lock_file(path=self.home / "in_use")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -198,10 +198,11 @@ class Stack:
             return None
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         who = identity.for_new_cluster(home=self.home, program=postgres_programs() / "postgres")
-        if who.kind != "setuid":
+        program = Path("/bin/true")
+        if who.kind != "setuid" or who.can_use(directory=self.home, program=program):
             return None
         self.home.chmod(0o711)
-        if who.can_use(directory=self.home, program=Path("/bin/true")):
+        if who.can_use(directory=self.home, program=program):
             return None
         # Unlike /tmp it outlives a restart of the machine.
         elsewhere = layout.short_folder(base="/var/tmp")  # noqa: S108
@@ -235,12 +236,9 @@ class Stack:
             valkey.stop()
             postgres.stop()
 
-    def _in_use(self) -> int:
-        return os.open(self.home / "in_use", os.O_RDWR | os.O_CREAT, 0o600)
-
     def _hold(self) -> None:
         if self._use is None:
-            self._use = self._in_use()
+            self._use = layout.lock_file(path=self.home / "in_use")
             fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def _let_go(self) -> None:

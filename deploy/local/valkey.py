@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import redis
 
-from deploy.local import binaries, layout, logs, pids
+from deploy.local import binaries, identity, layout, logs, pids
 from deploy.local.errors import StackError
 
 _READY_SECONDS = 60.0
@@ -99,11 +99,15 @@ class Valkey:
     def _launch(self) -> str | None:
         """Start it; None when it answers, else what it said."""
         data = self.place.valkey_data
+        who = identity.owner_of(path=Path(self.place.home))
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        who.own(data)
+        command = [str(binaries.valkey_program()), *self._settings()]
         with logs.opened(path=self.log) as log:
             begin = log.tell()
             self._child = subprocess.Popen(
-                [str(binaries.valkey_program()), *self._settings()],
+                # Only PostgreSQL minds root.
+                who.wrap(command) if who.kind == "setuid" else command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

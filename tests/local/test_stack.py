@@ -1,9 +1,11 @@
 """The servers themselves: started, found, mended, stopped."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -208,6 +210,25 @@ def test_root_without_user_namespaces_runs_it_as_nobody(
     assert again.status().running
     again.reset()
     assert not Path(place.root).exists() or place.root == place.home
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work in another account's folder")
+def test_what_root_starts_in_another_accounts_home_belongs_to_that_account() -> None:
+    owner = pwd.getpwnam("daemon")
+    with tempfile.TemporaryDirectory() as folder:
+        # Not below the tests' own folder, which is root's alone.
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        stack = Stack(Path(folder))
+        stack.start()
+        try:
+            owners = {path.stat().st_uid for path in Path(folder).rglob("*") if path.exists()}
+            assert owners == {owner.pw_uid}
+            stack.stop_valkey(kill=True)
+            stack.kill_postgres()
+            stack.start()
+            assert stack.status().running
+        finally:
+            stack.reset()
 
 
 def test_data_of_another_release_is_refused_with_a_way_out(fresh: Stack) -> None:
