@@ -113,6 +113,8 @@ def test_a_persons_own_offer_is_never_suggested_to_them_nor_counted() -> None:
         ({"blocked": frozenset({"kay"})}, {"owner": person("kay")}),
         ({}, {"owner": person("kay", blocked=frozenset({"person"}))}),
         ({}, {"approved": False}),
+        ({}, {"approved": False, "places_left": 0}),
+        ({"blocked": frozenset({"offer"})}, {"times": THURSDAY_MORNING}),
     ],
 )
 def test_what_is_blocked_by_either_side_or_not_approved_leaves_no_trace(

@@ -20,53 +20,55 @@ from matching.table import OfferTable
 TOPICS = ("dance", "bread", "chess")
 FACTS = ("step_free", "dogs", "crowds", "online")
 
-ids = st.text("abcdef", min_size=1, max_size=4)
-masks = st.none() | st.just((1 << 35) - 1) | st.integers(0, (1 << 35) - 1)
-pence = st.none() | st.sampled_from([0, 1, 300, 999, 1_000, 1_001, 5_000])
+EVERYTHING = (1 << 35) - 1
+NAMES = ("ann", "bel", "cat", "dai", "eve")
+
+# Most draws leave the way open, so that most worlds hold suggestions to be tested, and a shut gate
+# is an exception, as in life.
+masks = st.sampled_from([None, EVERYTHING, EVERYTHING, 0b1011 << 8, 0b0110 << 8, 1 << 30])
+pence = st.sampled_from([None, 0, 0, 300, 999, 1_000, 1_001])
+near = st.integers(-4_000, 4_000)
 places = st.none() | st.tuples(
-    st.integers(STRETFORD[0] - 9_000, STRETFORD[0] + 9_000),
-    st.integers(STRETFORD[1] - 9_000, STRETFORD[1] + 9_000),
+    near.map(lambda metres: STRETFORD[0] + metres), near.map(lambda metres: STRETFORD[1] + metres)
 )
 vectors = st.sampled_from(
     [vector(topic, cosine=cosine) for topic in TOPICS for cosine in (1.0, 0.7, 0.55, 0.47, 0.2)]
 )
 kinds = st.sampled_from(["strength", "goal", "interest", "avoidance", "access_need"])
-statements = st.lists(
-    st.builds(Statement, id=ids, kind=kinds, vector=vectors),
-    max_size=5,
-    unique_by=lambda statement: statement.id,
-).map(tuple)
-requirements = st.lists(
-    st.builds(Requirement, fact=st.sampled_from(FACTS), wanted=st.booleans(), statement_id=ids),
-    max_size=3,
-).map(tuple)
+needs = st.builds(
+    Requirement,
+    fact=st.sampled_from(FACTS),
+    wanted=st.booleans(),
+    statement_id=st.sampled_from(["n1", "n2"]),
+)
 
 
-def seekers(identifier: Any = ids) -> st.SearchStrategy[Seeker]:
-    return st.builds(
-        Seeker,
-        id=identifier,
-        statements=statements,
-        requirements=requirements,
-        place=places,
-        travel_limit_metres=st.sampled_from([0, 2_000, 8_000, 20_000]),
-        free_times=masks,
-        spend_limit_pence=pence,
-        blocked=st.frozensets(ids, max_size=2),
+@st.composite
+def seekers(draw: st.DrawFn, name: str | None = None) -> Seeker:
+    said_ = draw(st.lists(st.tuples(kinds, vectors), min_size=1, max_size=4))
+    return Seeker(
+        id=name or draw(st.sampled_from(NAMES)),
+        statements=tuple(Statement(f"s{n}", kind, v) for n, (kind, v) in enumerate(said_)),
+        requirements=tuple(draw(st.lists(needs, max_size=2))),
+        place=draw(places),
+        travel_limit_metres=draw(st.sampled_from([0, 3_000, 8_000, 20_000])),
+        free_times=draw(masks),
+        spend_limit_pence=draw(pence),
+        blocked=draw(st.frozensets(st.sampled_from([*NAMES, "o1", "o4"]), max_size=1)),
     )
 
 
 @st.composite
-def offers(draw: st.DrawFn) -> Offer:
+def offers(draw: st.DrawFn, identifier: str = "o0") -> Offer:
     facts = draw(st.dictionaries(st.sampled_from(FACTS), st.booleans()))
     return Offer(
-        id=draw(ids),
+        id=identifier,
         kind="community",
-        vectors=tuple(draw(st.lists(vectors, max_size=3))),
+        vectors=tuple(draw(st.lists(vectors, min_size=1, max_size=3))),
         place=draw(places),
         times=draw(masks),
         price_pence=draw(pence),
-        places_left=draw(st.sampled_from([None, 0, 1, 9])),
+        places_left=draw(st.sampled_from([None, 9, 9, 1, 0])),
         facts_yes=frozenset(fact for fact, known in facts.items() if known),
         facts_no=frozenset(fact for fact, known in facts.items() if not known),
         owner=draw(st.none() | seekers()),
@@ -75,7 +77,11 @@ def offers(draw: st.DrawFn) -> Offer:
     )
 
 
-towns = st.lists(offers(), max_size=8, unique_by=lambda each: each.id)
+@st.composite
+def towns(draw: st.DrawFn) -> list[Offer]:
+    size = draw(st.integers(2, 8))
+    return [draw(offers(f"o{n}")) for n in range(size)]
+
 
 a_short_round = settings(max_examples=60, deadline=None)
 
@@ -85,7 +91,7 @@ def points(result: MatchResult) -> dict[Any, int]:
 
 
 @a_short_round
-@given(seeker=seekers(), town=towns, shuffler=st.randoms(use_true_random=False))
+@given(seeker=seekers(), town=towns(), shuffler=st.randoms(use_true_random=False))
 def test_the_order_of_what_goes_in_never_changes_what_comes_out(
     seeker: Seeker, town: list[Offer], shuffler: random.Random
 ) -> None:
@@ -100,7 +106,7 @@ def test_the_order_of_what_goes_in_never_changes_what_comes_out(
 
 
 @a_short_round
-@given(seeker=seekers(), town=towns)
+@given(seeker=seekers(), town=towns())
 def test_every_suggestion_keeps_every_law(seeker: Seeker, town: list[Offer]) -> None:
     result = match(seeker, town)
     by_id = {each.id: each for each in town}
@@ -135,7 +141,7 @@ def test_every_suggestion_keeps_every_law(seeker: Seeker, town: list[Offer]) -> 
 
 
 @a_short_round
-@given(seeker=seekers(), town=towns)
+@given(seeker=seekers(), town=towns())
 def test_every_wish_has_an_idea_or_a_typed_nothing_here_yet(
     seeker: Seeker, town: list[Offer]
 ) -> None:
@@ -157,7 +163,7 @@ def test_every_wish_has_an_idea_or_a_typed_nothing_here_yet(
 
 
 @a_short_round
-@given(seeker=seekers(), town=towns, kind=st.sampled_from(["goal", "interest", "strength"]))
+@given(seeker=seekers(), town=towns(), kind=st.sampled_from(["goal", "interest", "strength"]))
 def test_more_in_common_never_lowers_points(seeker: Seeker, town: list[Offer], kind: Any) -> None:
     more = dataclasses.replace(seeker, statements=(*seeker.statements, said("more", kind, "dance")))
     before, after = (points(match(each, town, limit=99)) for each in (seeker, more))
@@ -168,7 +174,7 @@ def test_more_in_common_never_lowers_points(seeker: Seeker, town: list[Offer], k
 @a_short_round
 @given(
     seeker=seekers(),
-    town=towns,
+    town=towns(),
     kind=st.sampled_from(["avoidance", "access_need"]),
     fact=st.sampled_from(FACTS),
 )
@@ -211,7 +217,7 @@ def test_nearer_cheaper_or_more_shared_times_never_lowers_points(
 
 
 @a_short_round
-@given(seeker=seekers(), town=towns, limit=st.integers(0, 4))
+@given(seeker=seekers(), town=towns(), limit=st.integers(0, 4))
 def test_a_shorter_list_holds_only_what_the_full_list_holds(
     seeker: Seeker, town: list[Offer], limit: int
 ) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from api.core.config import Settings
 from api.core.db import Database
+from tests.fixtures.crew import Crew
+from tests.fixtures.servers import Servers
 
-from ..fixtures.crew import Crew
-from ..fixtures.servers import Servers
 from . import chores
 from .shop import Shop
 

@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import io
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -104,7 +106,7 @@ async def bring(database: Database, data: bytes, *, now: datetime = NOW) -> File
 def stored(owner: psycopg.Connection, name: str) -> list[dict[str, object]]:
     """Return all there is of the listings of one name."""
     with owner.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-        cursor.execute("SELECT *, xmin::text FROM listings WHERE name = %s", [name])
+        cursor.execute("SELECT *, xmin::text, xmax::text FROM listings WHERE name = %s", [name])
         return cursor.fetchall()
 
 
@@ -196,7 +198,7 @@ async def test_importing_again_changes_nothing(
     records = count(owner_connection, "audit_entries")
     report = await bring(database, data, now=LATER)
     assert (report.new, report.changed, report.unchanged) == (0, 0, 3)
-    # xmin too: not even a row version was written.
+    # With xmin and xmax: no row was written or even locked.
     assert [stored(owner_connection, name) for name in names] == before
     assert count(owner_connection, "audit_entries") == records
 
@@ -360,6 +362,33 @@ async def test_two_imports_of_one_file_at_once_store_each_row_once(
         "SELECT count(*), max(version) FROM listings WHERE name = ANY(%s)", [names]
     )
     assert found.fetchone() == (600, 1)
+
+
+async def test_an_import_waits_for_an_earlier_one_longer_than_for_any_other_lock(
+    settings: Settings,
+) -> None:
+    data = file(SPORTS_CLUBS, club(fresh()))
+    stored_but_open = threading.Event()
+
+    def slow(done: int, total: int) -> None:
+        stored_but_open.set()
+        time.sleep(1)
+
+    async def earlier() -> FileReport:
+        database = Database(settings.database_url, application_name="kith-test")
+        try:
+            return await import_file(database, now=NOW, name="a.csv", data=data, progress=slow)
+        finally:
+            await database.close()
+
+    first = asyncio.create_task(asyncio.to_thread(asyncio.run, earlier()))
+    assert await asyncio.to_thread(stored_but_open.wait, 20)
+    hasty = Database(settings.database_url, application_name="kith-test", lock_timeout_ms=100)
+    try:
+        assert (await bring(hasty, data)).unchanged == 1
+    finally:
+        await hasty.close()
+    assert (await first).new == 1
 
 
 def test_a_refused_file_does_not_stop_the_others(
