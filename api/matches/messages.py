@@ -47,7 +47,6 @@ PLAIN: dict[str, str] = {
     "most_of_budget": "{price} is most of what you can spend.",
     "few_places": "Few places are left: {places}.",
     "loose_fit": "It is not quite what you said. You are the judge of that.",
-    "note": "{who} says: \u201c{words}\u201d",
     "own_place": "How far is it? Tell us roughly where you live.",
     "place": "Where exactly is it? Ask.",
     "times": "When is it? Ask.",

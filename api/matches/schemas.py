@@ -39,6 +39,7 @@ class SuggestionOut(Struct, kw_only=True):
     why_it_may_fit: list[ReasonOut]
     why_it_may_not: list[ReasonOut]
     we_do_not_know: list[ReasonOut]
+    good_to_know: str | None
     what_next: list[str]
 
 

@@ -174,9 +174,6 @@ def _suggestion_out(row: SuggestionRow, offer: Listing, said: dict[UUID, str]) -
         if words is not None and not told[words]:
             told[words] += 1
             sides[reason["side"]].append(ReasonOut(code=reason["code"], words=words))
-    if offer.note is not None:
-        note = messages.PLAIN["note"].format(who=who, words=offer.note)
-        sides["against"].append(ReasonOut(code="note", words=note))
     return SuggestionOut(
         id=row.id,
         state=cast(State, row.state),
@@ -193,5 +190,6 @@ def _suggestion_out(row: SuggestionRow, offer: Listing, said: dict[UUID, str]) -
         why_it_may_fit=sides["for"],
         why_it_may_not=sides["against"],
         we_do_not_know=sides["unknown"],
+        good_to_know=offer.note,
         what_next=NEXT_OFFER,
     )
