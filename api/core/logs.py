@@ -81,11 +81,14 @@ def describe(error: BaseException) -> dict[str, Any]:
     while link is not None and len(chain) < 6:
         chain.append(type(link).__name__)
         link = link.__cause__ or link.__context__
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    found = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in found[:-2] if "site-packages" not in frame.filename] + found[-2:]
     return {
         "error": "<".join(chain),
         "sqlstate": sqlstate(error),
-        "frames": [f"{_short(frame.filename)}:{frame.lineno}:{frame.name}" for frame in frames],
+        "frames": [
+            f"{_short(frame.filename)}:{frame.lineno}:{frame.name}" for frame in frames[-_FRAMES:]
+        ],
     }
 
 

@@ -84,20 +84,20 @@ CREATE FUNCTION app_session(wanted bytea, at timestamptz, idle interval)
 RETURNS TABLE (session_id uuid, actor_kind text, account_id uuid, subject_type text,
     subject_id uuid, roles jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE found sessions;
+DECLARE live sessions;
 BEGIN
-    SELECT * INTO found FROM sessions s WHERE s.token_hash = wanted AND s.revoked_at IS NULL
+    SELECT * INTO live FROM sessions s WHERE s.token_hash = wanted AND s.revoked_at IS NULL
         AND s.expires_at > at AND s.last_used_at > at - idle;
-    IF NOT FOUND THEN RETURN; END IF;
-    IF found.last_used_at < at - interval '5 minutes' THEN
-        UPDATE sessions s SET last_used_at = at WHERE s.id = found.id AND s.revoked_at IS NULL;
+    IF live.id IS NULL THEN RETURN; END IF;
+    IF live.last_used_at < at - interval '5 minutes' THEN
+        UPDATE sessions s SET last_used_at = at WHERE s.id = live.id AND s.revoked_at IS NULL;
     END IF;
-    RETURN QUERY SELECT found.id, found.actor_kind, found.account_id, found.subject_type,
-        found.subject_id, coalesce((
+    RETURN QUERY SELECT live.id, live.actor_kind, live.account_id, live.subject_type,
+        live.subject_id, coalesce((
             SELECT jsonb_agg(jsonb_build_array(r.area_id, a.slug, r.role) ORDER BY a.slug, r.role)
             FROM account_roles r JOIN areas a ON a.id = r.area_id
             JOIN accounts c ON c.id = r.account_id AND c.closed_at IS NULL
-            WHERE r.account_id = found.account_id AND r.ended_at IS NULL), '[]'::jsonb);
+            WHERE r.account_id = live.account_id AND r.ended_at IS NULL), '[]'::jsonb);
 END $$;
 CREATE FUNCTION app_redeem_code(wanted bytea, at timestamptz)
 RETURNS TABLE (subject_type text, subject_id uuid)

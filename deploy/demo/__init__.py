@@ -1,0 +1,1 @@
+"""The demo: invented people and things to join, brought together by the real parts."""

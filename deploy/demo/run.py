@@ -1,0 +1,173 @@
+"""The demo's main job, part by part, with what each took."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api.core import clock
+from deploy import directories
+from deploy.cli.running import start_parts, start_workers
+from deploy.cli.world import World, prepare, with_database
+from deploy.demo import seed, story
+from deploy.demo.content import Content, load
+from deploy.local import Processes, StackError
+from deploy.migrate import plain
+
+MATCHING_SECONDS = 180
+
+_WAITING = (
+    "SELECT count(*) FROM outbox WHERE done_at IS NULL AND dead_at IS NULL"
+    " AND task LIKE 'matches.%'"
+)
+_LOOKED_FOR = (
+    "SELECT count(DISTINCT payload ->> 'person_id') FROM outbox"
+    " WHERE task = 'matches.rematch' AND done_at IS NOT NULL"
+)
+
+
+class Told:
+    """Seconds per part, and progress bars on stderr so that stdout stays the story's or JSON's."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.console = Console(stderr=True)
+
+    @contextmanager
+    def part(
+        self, name: str, words: str, total: int | None = None
+    ) -> Iterator[Callable[[int], None]]:
+        """Time one part and show how far it is."""
+        started = time.monotonic()
+        bar = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(words, total=total)
+            yield lambda done: bar.update(task, completed=done)
+        self.seconds[name] = round(time.monotonic() - started, 2)
+
+
+def run(
+    world: World,
+    processes: Processes,
+    *,
+    directory: Path | None,
+    everybody: bool,
+    port: int,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Run the main job on a fresh demo database and tell it; return its figures."""
+    told, content = Told(), load()
+    out = Console(quiet=quiet, highlight=False)
+    story.opening(out)
+    with told.part("getting_ready", "getting ready"):
+        prepare(world, purpose="demo", say=lambda _: None, afresh=True)
+        started = clock.now()
+        with_database(
+            world.settings, lambda database: seed.found_areas(database, content, now=started)
+        )
+        address = start_parts(processes, world, port=port, workers=0)
+    with httpx2.Client(base_url=address, timeout=30) as client:
+        result: dict[str, Any] = {"address": address}
+        stories = _fill(client, content, told, result)
+        story.who_is_here(out, content)
+        story.two_questions(out, client, content, stories)
+        if directory is not None:
+            _import(world, directory, told, result)
+        _match(world, processes, told, people=len(content.people))
+        ideas = _gather(client, content, stories, told, result)
+        story.ideas(out, client, ideas, everybody=everybody, seconds=told.seconds["matching"])
+        if directory is not None:
+            story.real_ones(out, client, result)
+        story.ending(out, address)
+    result["seconds"] = told.seconds
+    return result
+
+
+def _fill(
+    client: httpx2.Client, content: Content, told: Told, result: dict[str, Any]
+) -> dict[str, UUID]:
+    with told.part("things_to_join", "things to join", len(content.listings)) as progress:
+        result["things_to_join"] = seed.list_things(
+            client, content, now=clock.now(), progress=progress
+        )
+    with told.part("two_questions", "two questions", len(content.people)) as progress:
+        stories = seed.start_stories(client, content, progress=progress)
+        seed.bring_together(client, content, stories)
+    result["people"] = len(stories)
+    return stories
+
+
+def _import(world: World, directory: Path, told: Told, result: dict[str, Any]) -> None:
+    with told.part("importing", "real organisations"):
+        summary = with_database(
+            world.settings,
+            lambda database: directories.import_path(directory, database=database, now=clock.now()),
+        )
+    figures = summary.as_dict()
+    for name in ("imported", "import_errors", "refused"):
+        result[name] = figures[name]
+
+
+def _match(world: World, processes: Processes, told: Told, *, people: int) -> None:
+    """Start the relay and the worker, and wait until the outbox holds no look any more."""
+    with told.part("matching", "matching", people) as progress:
+        start_workers(processes, world)
+        deadline = time.monotonic() + MATCHING_SECONDS
+        url = plain(world.settings.worker_url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            while True:
+                waiting = connection.execute(_WAITING).fetchone()
+                looked = connection.execute(_LOOKED_FOR).fetchone()
+                progress(looked[0] if looked else 0)
+                if waiting is not None and waiting[0] == 0:
+                    return
+                if time.monotonic() > deadline:
+                    raise StackError(
+                        f"Matching did not end in {MATCHING_SECONDS} seconds. The worker's last "
+                        f"words:\n{processes.tail('worker')}"
+                    )
+                time.sleep(0.1)
+
+
+def _gather(
+    client: httpx2.Client,
+    content: Content,
+    stories: dict[str, UUID],
+    told: Told,
+    result: dict[str, Any],
+) -> list[story.Ideas]:
+    """Read everybody's ideas as themselves, over HTTP."""
+    with told.part("reading", "reading ideas", len(stories)) as progress:
+        gathered = []
+        for number, one in enumerate(content.people, start=1):
+            seat = seed.Seat(client, one["key"])
+            person = stories[one["key"]]
+            gathered.append(
+                story.Ideas(
+                    key=one["key"],
+                    story=seat.get(f"/v1/people/{person}"),
+                    suggestions=seat.get(f"/v1/people/{person}/suggestions")["items"],
+                    unmet=seat.get(f"/v1/people/{person}/unmet-wants")["items"],
+                )
+            )
+            progress(number)
+    suggestions = [idea for one in gathered for idea in one.suggestions]
+    result["matched_people"] = sum(1 for one in gathered if one.suggestions)
+    result["suggestions"] = len(suggestions)
+    result["suggestions_with_reasons"] = sum(1 for idea in suggestions if idea["why_it_may_fit"])
+    result["unmet"] = sum(len(one.unmet) for one in gathered)
+    return gathered

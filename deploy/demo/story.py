@@ -1,0 +1,229 @@
+"""What the demo prints. Every word about people and things comes from the run itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import httpx2
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from deploy.demo import seed
+from deploy.demo.content import Content
+
+LONDON = ZoneInfo("Europe/London")
+TOLD_IN_FULL = "nadia"
+NOTHING_YET = "joe"
+WIDTH = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Ideas:
+    """One person's story, ideas and unmet wants, as the API gave them to that person."""
+
+    key: str
+    story: dict[str, Any]
+    suggestions: list[dict[str, Any]]
+    unmet: list[dict[str, Any]]
+
+
+def opening(out: Console) -> None:
+    """Say what is about to happen."""
+    _line(out, "Some people near Stretford want a dance group. There isn't one yet. Watch.")
+    _line(out, "(Everyone is made up. The database, queue and worker are real, on this computer.)")
+
+
+def who_is_here(out: Console, content: Content) -> None:
+    """Part 1: how many, and where."""
+    towns: list[str] = []
+    settings = next(one["settings"] for one in content.areas if one["slug"] == seed.AREA)
+    for one in content.people:
+        town = settings["towns"].get(one["near"]) or settings["towns"][one["near"].split()[0]]
+        if town not in towns:
+            towns.append(town)
+    _head(out, 1, "WHO IS HERE")
+    _line(
+        out,
+        f"{len(content.people)} people · {len(content.listings)} things to join · "
+        + ", ".join(towns),
+    )
+
+
+def two_questions(
+    out: Console, client: httpx2.Client, content: Content, stories: dict[str, UUID]
+) -> None:
+    """Part 2: what some of them said."""
+    _head(out, 2, "TWO QUESTIONS")
+    _columns(out, "", "What are you good at?", "What do you want to do?", style="dim")
+    shown = [TOLD_IN_FULL, "mrs-adeyemi", NOTHING_YET]
+    for key in shown:
+        said = seed.Seat(client, key).get(f"/v1/people/{stories[key]}")
+        _columns(
+            out,
+            f"{said['called']}, {said['town']}",
+            _quoted(said["good_at"]),
+            _quoted(said["want_to"]),
+        )
+    _line(out, "Nobody was asked what is wrong with them.")
+    _line(out, f"({len(content.people) - len(shown)} more: ./kith demo --people)", style="dim")
+
+
+def ideas(
+    out: Console,
+    client: httpx2.Client,
+    gathered: list[Ideas],
+    *,
+    everybody: bool,
+    seconds: float,
+) -> None:
+    """Part 3: one idea in full, and one honest "nothing here yet"."""
+    _head(out, 3, "IDEAS")
+    matched = sum(1 for one in gathered if one.suggestions)
+    _line(
+        out,
+        f"We looked for {len(gathered)} people in {seconds:.0f} seconds, and found ideas for "
+        f"{matched}.",
+    )
+    by_key = {one.key: one for one in gathered}
+    full = by_key[TOLD_IN_FULL]
+    if full.suggestions:
+        _idea(out, full, full.suggestions[0])
+    _nothing_yet(out, client, by_key[NOTHING_YET])
+    if everybody:
+        for one in gathered:
+            _briefly(out, one)
+
+
+def real_ones(out: Console, client: httpx2.Client, result: dict[str, Any]) -> None:
+    """The imported organisations, found by search."""
+    body = {
+        "words": "music",
+        "near": "M32 8",
+        "within_metres": 10_000,
+        "section": "not_confirmed_lately",
+        "limit": 3,
+    }
+    found = client.post("/v1/listings/search", json=body).json()["items"]
+    result["found_by_search"] = len(found)
+    _line(out, "")
+    _line(
+        out,
+        f"{result['imported']:,} real organisations came in too ({result['import_errors']} rows "
+        "could not be read, and are listed by ./kith import).",
+    )
+    for one in found:
+        _line(out, f'  "music" near Stretford: {one["name"]}, {_miles(one["distance_metres"])}')
+    _line(out, "They have not confirmed lately, so they can be found and are never suggested.")
+
+
+def ending(out: Console, address: str) -> None:
+    """What to open next, and what nobody has tested."""
+    _head(out, 4, "YOUR TURN")
+    _line(out, f"Every address: {address}/docs     Things to join: {address}/v1/listings?near=M32")
+    _line(
+        out,
+        f"Sign in as any of them: POST {address}/v1/sessions "
+        '{"by": "demo", "who": "nadia"} (or joe, kay, sam, alan)',
+    )
+    _line(out, f"Open {address}/docs first. Stop: Ctrl-C")
+    _line(
+        out,
+        "Not here yet: putting money together, real sign-in, Shared Lives approval. No one who "
+        "uses support has tested this.",
+        style="dim",
+    )
+
+
+def _idea(out: Console, one: Ideas, suggestion: dict[str, Any]) -> None:
+    idea = suggestion["idea"]
+    own = idea["kind"] == "own_offer"
+    title = f"{one.story['called']}, meet {idea['who']}?" if own else idea["name"]
+    words = f"{idea['who'] or idea['name']}, {idea['town']}: \u201c{idea['words']}\u201d"
+    _line(out, "")
+    _line(out, f"[bold]{title}[/bold]  {words}")
+    _reasons(out, "Why it may fit", suggestion["why_it_may_fit"])
+    _reasons(out, "Why it may not", suggestion["why_it_may_not"])
+    if suggestion["good_to_know"]:
+        _pair(out, "Good to know", suggestion["good_to_know"])
+    _reasons(out, "We don't know", suggestion["we_do_not_know"])
+    _line(
+        out,
+        "Nothing happens until both say yes. The first meeting is in a public place, with someone "
+        "you trust if you like.",
+    )
+
+
+def _nothing_yet(out: Console, client: httpx2.Client, one: Ideas) -> None:
+    name = one.story["called"]
+    _line(out, "")
+    if not one.unmet:
+        _line(out, f"{name} has ideas for everything he wants.")
+        return
+    want = one.unmet[0]
+    asked = seed.Seat(client, one.key).post(
+        "/v1/enquiries", {"area": seed.AREA, "words": "Nothing fits yet. Can somebody ring me?"}
+    )
+    due = datetime.fromisoformat(asked["due_at"]).astimezone(LONDON)
+    _line(out, f"[bold]{name}, nothing here for you yet.[/bold]  \u201c{want['words']}\u201d")
+    _line(
+        out,
+        f"We looked at {want['looked_at']} things and offers, {want['people_looked_at']} of them "
+        f"other people's. {want['why']}",
+    )
+    _line(out, want["next_look"])
+    _line(
+        out,
+        f"{name} asked the front door too. A person at {asked['front_door']} answers by "
+        f"{due:%A %-d %B}, even if it is still no.",
+    )
+    _line(out, "You can: " + " ".join(want["you_can"][:1] + want["you_can"][2:]))
+
+
+def _briefly(out: Console, one: Ideas) -> None:
+    _line(out, "")
+    _line(out, f"[bold]{one.story['called']}, {one.story['town']}[/bold]")
+    _line(out, f"Good at {_quoted(one.story['good_at'])}  Wants {_quoted(one.story['want_to'])}")
+    for suggestion in one.suggestions:
+        idea, why = suggestion["idea"], suggestion["why_it_may_fit"]
+        _line(out, f"  · {idea['name']} ({idea['town']}): {why[0]['words']}")
+    for want in one.unmet:
+        _line(
+            out, f"  · nothing here yet for \u201c{want['words']}\u201d {want['why']}", style="dim"
+        )
+
+
+def _reasons(out: Console, label: str, reasons: list[dict[str, Any]]) -> None:
+    if reasons:
+        _pair(out, label, " ".join(one["words"] for one in reasons))
+
+
+def _pair(out: Console, label: str, words: str) -> None:
+    text = Text(f"{label:<16}", style="dim")
+    text.append(words, style="not dim")
+    out.print(Padding(text, (0, 0, 0, 5)), width=WIDTH + 8)
+
+
+def _quoted(statements: list[dict[str, Any]]) -> str:
+    return "\u201c" + " ".join(one["words"] for one in statements) + "\u201d" if statements else "-"
+
+
+def _miles(metres: int) -> str:
+    return f"{metres / 1609.344:.1f} miles"
+
+
+def _head(out: Console, number: int, words: str) -> None:
+    out.print()
+    out.print(f"[bold cyan]{number}  {words}[/bold cyan]")
+
+
+def _columns(out: Console, *cells: str, style: str = "") -> None:
+    widths = (24, 34, 40)
+    told = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    out.print(f"   {told}", style=style, width=WIDTH + 20, overflow="fold")
+
+
+def _line(out: Console, words: str, *, style: str = "") -> None:
+    out.print(Padding(Text.from_markup(words, style=style), (0, 0, 0, 3)), width=WIDTH + 8)
