@@ -15,6 +15,7 @@ from api.identity.schemas import (
     AccountMade,
     AssignmentList,
     AssignmentOut,
+    ByCode,
     Credential,
     Me,
     NewAccount,
@@ -34,11 +35,12 @@ async def sign_in(
     work: NamedDependency[Work],
     limiter: NamedDependency[RateLimiter],
 ) -> SessionStarted:
-    """Sign in with a code. Wrong tries are limited by address."""
-    address = request.client.host if request.client else "local"
-    await limiter.hit(
-        f"sign-in:{address}", limit=SIGN_IN_TRIES, window_seconds=SIGN_IN_WINDOW_SECONDS
-    )
+    """Sign in with a code. Tries with codes are limited by address."""
+    if isinstance(data, ByCode):
+        address = request.client.host if request.client else "local"
+        await limiter.hit(
+            f"sign-in:{address}", limit=SIGN_IN_TRIES, window_seconds=SIGN_IN_WINDOW_SECONDS
+        )
     return await work.write(service.sign_in, actor=work.actor, now=work.now, credential=data)
 
 

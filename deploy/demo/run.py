@@ -81,15 +81,16 @@ def run(
         )
         address = start_parts(processes, world, port=port, workers=0)
     with httpx2.Client(base_url=address, timeout=30) as client:
+        seats = seed.Seats(client)
         result: dict[str, Any] = {"address": address}
-        stories = _fill(client, content, told, result)
+        stories = _fill(seats, content, told, result)
         story.who_is_here(out, content)
-        story.two_questions(out, client, content, stories)
+        story.two_questions(out, seats, content, stories)
         if directory is not None:
             _import(world, directory, told, result)
         _match(world, processes, told, people=len(content.people))
-        ideas = _gather(client, content, stories, told, result)
-        story.ideas(out, client, ideas, everybody=everybody, seconds=told.seconds["matching"])
+        ideas = _gather(seats, content, stories, told, result)
+        story.ideas(out, seats, ideas, everybody=everybody, seconds=told.seconds["matching"])
         if directory is not None:
             story.real_ones(out, client, result)
         story.ending(out, address)
@@ -98,15 +99,15 @@ def run(
 
 
 def _fill(
-    client: httpx2.Client, content: Content, told: Told, result: dict[str, Any]
+    seats: seed.Seats, content: Content, told: Told, result: dict[str, Any]
 ) -> dict[str, UUID]:
     with told.part("things_to_join", "things to join", len(content.listings)) as progress:
         result["things_to_join"] = seed.list_things(
-            client, content, now=clock.now(), progress=progress
+            seats, content, now=clock.now(), progress=progress
         )
     with told.part("two_questions", "two questions", len(content.people)) as progress:
-        stories = seed.start_stories(client, content, progress=progress)
-        seed.bring_together(client, content, stories)
+        stories = seed.start_stories(seats, content, progress=progress)
+        seed.bring_together(seats, content, stories)
     result["people"] = len(stories)
     return stories
 
@@ -144,7 +145,7 @@ def _match(world: World, processes: Processes, told: Told, *, people: int) -> No
 
 
 def _gather(
-    client: httpx2.Client,
+    seats: seed.Seats,
     content: Content,
     stories: dict[str, UUID],
     told: Told,
@@ -154,7 +155,7 @@ def _gather(
     with told.part("reading", "reading ideas", len(stories)) as progress:
         gathered = []
         for number, one in enumerate(content.people, start=1):
-            seat = seed.Seat(client, one["key"])
+            seat = seats[one["key"]]
             person = stories[one["key"]]
             gathered.append(
                 story.Ideas(

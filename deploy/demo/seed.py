@@ -42,6 +42,19 @@ class Seat:
         return _ok(self._client.post(path, json=body, headers=self._headers))
 
 
+class Seats:
+    """Everybody who has signed in so far, once each."""
+
+    def __init__(self, client: httpx2.Client) -> None:
+        self._client = client
+        self._taken: dict[str, Seat] = {}
+
+    def __getitem__(self, who: str) -> Seat:
+        if who not in self._taken:
+            self._taken[who] = Seat(self._client, who)
+        return self._taken[who]
+
+
 async def found_areas(database: Database, content: Content, *, now: datetime) -> int:
     """Make areas and accounts; return how many accounts there are."""
     actor = Service("demo")
@@ -63,13 +76,11 @@ async def found_areas(database: Database, content: Content, *, now: datetime) ->
     return accounts
 
 
-def start_stories(
-    client: httpx2.Client, content: Content, *, progress: Progress
-) -> dict[str, UUID]:
+def start_stories(seats: Seats, content: Content, *, progress: Progress) -> dict[str, UUID]:
     """Let each person answer the two questions; return their stories by key."""
     stories: dict[str, UUID] = {}
     for number, one in enumerate(content.people, start=1):
-        seat = Seat(client, one["key"])
+        seat = seats[one["key"]]
         story = seat.post("/v1/people", _story(one))
         stories[one["key"]] = UUID(story["id"])
         if one["own_offer"] is not None:
@@ -79,17 +90,14 @@ def start_stories(
     return stories
 
 
-def list_things(
-    client: httpx2.Client, content: Content, *, now: datetime, progress: Progress
-) -> int:
+def list_things(seats: Seats, content: Content, *, now: datetime, progress: Progress) -> int:
     """List the things to join, each by whoever runs it; return how many."""
     keys = {one["key"]: one for one in content.staff}
-    seats: dict[str, Seat] = {}
     for number, thing in enumerate(content.listings, start=1):
         who = LISTERS.get(thing["kind"]) or (
             thing["provider"] if thing["provider"] in keys else ANYBODY
         )
-        seat = seats.setdefault(who, Seat(client, who)) if who not in seats else seats[who]
+        seat = seats[who]
         made = seat.post("/v1/listings", _listing(thing, keys))
         on = (now - timedelta(days=thing["confirmed_days_ago"])).date()
         if thing["confirmed_days_ago"]:
@@ -98,20 +106,20 @@ def list_things(
     return len(content.listings)
 
 
-def bring_together(client: httpx2.Client, content: Content, stories: dict[str, UUID]) -> int:
+def bring_together(seats: Seats, content: Content, stories: dict[str, UUID]) -> int:
     """Let workers work with people, and each person agree that they may read the story."""
-    manager = Seat(client, next(one["key"] for one in content.staff if _is(one, "manager")))
+    manager = seats[next(one["key"] for one in content.staff if _is(one, "manager"))]
     made = 0
     for one in content.staff:
         if not one["works_with"]:
             continue
-        worker = Seat(client, one["key"]).get("/v1/me")["id"]
+        worker = seats[one["key"]].get("/v1/me")["id"]
         for key in one["works_with"]:
             assignment = manager.post(
                 "/v1/assignments",
                 {"worker_account_id": worker, "person_id": str(stories[key]), "area": AREA},
             )
-            Seat(client, key).post(f"/v1/assignments/{assignment['id']}/agree")
+            seats[key].post(f"/v1/assignments/{assignment['id']}/agree")
             made += 1
     return made
 

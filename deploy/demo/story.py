@@ -53,14 +53,14 @@ def who_is_here(out: Console, content: Content) -> None:
 
 
 def two_questions(
-    out: Console, client: httpx2.Client, content: Content, stories: dict[str, UUID]
+    out: Console, seats: seed.Seats, content: Content, stories: dict[str, UUID]
 ) -> None:
     """Part 2: what some of them said."""
     _head(out, 2, "TWO QUESTIONS")
     _columns(out, "", "What are you good at?", "What do you want to do?", style="dim")
     shown = [TOLD_IN_FULL, "mrs-adeyemi", NOTHING_YET]
     for key in shown:
-        said = seed.Seat(client, key).get(f"/v1/people/{stories[key]}")
+        said = seats[key].get(f"/v1/people/{stories[key]}")
         _columns(
             out,
             f"{said['called']}, {said['town']}",
@@ -73,7 +73,7 @@ def two_questions(
 
 def ideas(
     out: Console,
-    client: httpx2.Client,
+    seats: seed.Seats,
     gathered: list[Ideas],
     *,
     everybody: bool,
@@ -91,7 +91,7 @@ def ideas(
     full = by_key[TOLD_IN_FULL]
     if full.suggestions:
         _idea(out, full, full.suggestions[0])
-    _nothing_yet(out, client, by_key[NOTHING_YET])
+    _nothing_yet(out, seats, by_key[NOTHING_YET])
     if everybody:
         for one in gathered:
             _briefly(out, one)
@@ -156,14 +156,14 @@ def _idea(out: Console, one: Ideas, suggestion: dict[str, Any]) -> None:
     )
 
 
-def _nothing_yet(out: Console, client: httpx2.Client, one: Ideas) -> None:
+def _nothing_yet(out: Console, seats: seed.Seats, one: Ideas) -> None:
     name = one.story["called"]
     _line(out, "")
     if not one.unmet:
         _line(out, f"{name} has ideas for everything he wants.")
         return
     want = one.unmet[0]
-    asked = seed.Seat(client, one.key).post(
+    asked = seats[one.key].post(
         "/v1/enquiries", {"area": seed.AREA, "words": "Nothing fits yet. Can somebody ring me?"}
     )
     due = datetime.fromisoformat(asked["due_at"]).astimezone(LONDON)
