@@ -153,5 +153,7 @@ def _facts(
     known: dict[str, Booleans] = {}
     for row, offer in enumerate(ordered):
         for fact in read(offer):
-            known.setdefault(fact, np.zeros(len(ordered), dtype=np.bool_))[row] = True
+            if fact not in known:
+                known[fact] = np.zeros(len(ordered), dtype=np.bool_)
+            known[fact][row] = True
     return known
