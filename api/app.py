@@ -16,7 +16,6 @@ from litestar.openapi.spec import Components, SecurityScheme, Server
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from api import docs
 from api.areas.routes import router as areas
 from api.core import clock, metrics
 from api.core.config import Settings
@@ -38,6 +37,7 @@ from api.identity.routes import router as signing_in
 from api.listings.routes import router as listings
 from api.matches.routes import router as matches
 from api.people.routes import router as people
+from api.web import reference
 
 log = structlog.get_logger()
 
@@ -137,7 +137,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=_openapi(),
         on_app_init=[_plain_logging],
     )
-    docs.close_schemas(app.openapi_schema)
+    reference.close_schemas(app.openapi_schema)
     return app
 
 
@@ -153,7 +153,7 @@ def _openapi() -> OpenAPIConfig:
         version="1",
         description="A marketplace for social care built on people's strengths.",
         path="/docs",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json"), docs.ReferencePage(path="/")],
+        render_plugins=[JsonRenderPlugin(path="/openapi.json"), reference.ReferencePage(path="/")],
         servers=[Server(url="/")],
         components=Components(
             security_schemes={

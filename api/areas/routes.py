@@ -2,7 +2,7 @@
 
 from litestar import Router, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from api.areas import service
 from api.areas.schemas import AreaList, AreaOut, NewSettings
@@ -27,7 +27,7 @@ async def get_area(slug: FromPath[str], database: NamedDependency[Database]) -> 
 
 @put("/{slug:str}/settings", guards=[allow("role:area_admin")], responses=ANSWERS)
 async def change_settings(
-    slug: FromPath[str], data: NewSettings, work: NamedDependency[Work]
+    slug: FromPath[str], data: JSONBody[NewSettings], work: NamedDependency[Work]
 ) -> AreaOut:
     """New settings, with a reason that stays on record."""
     if not work.actor.has_role("area_admin", area=slug):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.core.http import ANSWERS, Work, allow
 from api.enquiries import service
@@ -13,7 +13,7 @@ from api.enquiries.schemas import EnquiryAsked, EnquiryList, EnquiryOut, NewAnsw
 
 
 @post("/", guards=[allow("anyone")], responses=ANSWERS)
-async def ask(data: NewEnquiry, keyed: NamedDependency[Work]) -> EnquiryAsked:
+async def ask(data: JSONBody[NewEnquiry], keyed: NamedDependency[Work]) -> EnquiryAsked:
     """Ask anything: a person answers, and you see by when. In danger now? Ring 999."""
     return await keyed.once(
         EnquiryAsked,
@@ -39,7 +39,7 @@ async def read(enquiry_id: FromPath[UUID], work: NamedDependency[Work]) -> Enqui
 
 @post("/{enquiry_id:uuid}/answers", guards=[allow("signed_in")], responses=ANSWERS)
 async def answer(
-    enquiry_id: FromPath[UUID], data: NewAnswer, keyed: NamedDependency[Work]
+    enquiry_id: FromPath[UUID], data: JSONBody[NewAnswer], keyed: NamedDependency[Work]
 ) -> EnquiryOut:
     """Answer, or add a word to what you asked."""
     return await keyed.once(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from api.core.http import ANSWERS, Work, allow
 from api.core.ratelimit import RateLimiter
@@ -30,7 +30,7 @@ SIGN_IN_WINDOW_SECONDS = 600
 
 @post("/v1/sessions", guards=[allow("anyone")], responses=ANSWERS)
 async def sign_in(
-    data: Credential,
+    data: JSONBody[Credential],
     request: Request[Any, Any, Any],
     work: NamedDependency[Work],
     limiter: NamedDependency[RateLimiter],
@@ -68,7 +68,7 @@ async def me(work: NamedDependency[Work]) -> Me:
 
 
 @post("/v1/accounts", guards=[allow("role:area_admin")], responses=ANSWERS)
-async def create_account(data: NewAccount, keyed: NamedDependency[Work]) -> AccountMade:
+async def create_account(data: JSONBody[NewAccount], keyed: NamedDependency[Work]) -> AccountMade:
     """A new account, and the code for its first sign-in."""
     return await keyed.once(
         AccountMade,
@@ -77,7 +77,7 @@ async def create_account(data: NewAccount, keyed: NamedDependency[Work]) -> Acco
 
 
 @post("/v1/assignments", guards=[allow("role:area_admin,manager")], responses=ANSWERS)
-async def assign(data: NewAssignment, keyed: NamedDependency[Work]) -> AssignmentOut:
+async def assign(data: JSONBody[NewAssignment], keyed: NamedDependency[Work]) -> AssignmentOut:
     """Let somebody work with a person. The story stays closed until the person agrees."""
     return await keyed.once(
         AssignmentOut, lambda tx: service.assign(tx, actor=keyed.actor, now=keyed.now, new=data)

@@ -15,6 +15,8 @@ _COLUMNS = (
     " access::text AS access, confirmed_on, confirmed_until"
 )
 _HERE = "point(:easting, :northing)"
+# Names alike are sorted by how alike; of a syllable that half the country has, only so many.
+_SPELT_AT_MOST = 200
 _WHERE = {
     "confirmed": "confirmed_until >= :today",
     "not_confirmed_lately": "confirmed_until IS NULL OR confirmed_until < :today",
@@ -22,11 +24,15 @@ _WHERE = {
 
 
 class Shape(NamedTuple):
-    """Which conditions a search has: few shapes, so that few statements are ever composed."""
+    """Which conditions a search has: few shapes, so that few statements are ever composed.
+
+    ``spelling``: the words are looked for as a misspelling of words in names.
+    """
 
     section: str
     near: bool
     words: bool
+    spelling: bool
     day: bool
     kind: bool
     free: bool
@@ -42,32 +48,38 @@ def search_statement(shape: Shape) -> str:
     in a town and in a country; a condition on words is answered by whichever index the planner
     finds more selective.
     """
-    conditions = [f"({_WHERE[shape.section]})"]
+    distance = f"(point(easting, northing) <-> {_HERE})" if shape.near else "NULL::float8"
+    conditions = _conditions(shape)
+    if shape.spelling:
+        return (
+            f"SELECT {_COLUMNS}, distance FROM (SELECT *, {distance} AS distance"
+            f" FROM listing_public WHERE {conditions} LIMIT {_SPELT_AT_MOST}) spelt"
+            " ORDER BY name <->> :words, listing_id LIMIT :limit"
+        )
     if shape.near:
-        conditions.append(f"point(easting, northing) <@ circle({_HERE}, :within)")
-    if shape.words:
-        conditions.append("tsv @@ websearch_to_tsquery('english'::regconfig, :words)")
-    if shape.day:
-        conditions.append("days & :day <> 0")
-    if shape.kind:
-        conditions.append("kind = :kind")
-    if shape.free:
-        conditions.append("price_pence = 0")
-    if shape.area:
-        conditions.append("area = :area")
-    if shape.near:
-        distance = f"(point(easting, northing) <-> {_HERE})"
         order = f"{distance}, listing_id"
-        if shape.after:
-            conditions.append(f"({distance}, listing_id) > (:after_distance, :after_id)")
+        after = f"({distance}, listing_id) > (:after_distance, :after_id)"
     else:
-        distance, order = "NULL::float8", "listing_id DESC"
-        if shape.after:
-            conditions.append("listing_id < :after_id")
+        order, after = "listing_id DESC", "listing_id < :after_id"
+    if shape.after:
+        conditions = f"{conditions} AND {after}"
     return (
         f"SELECT {_COLUMNS}, {distance} AS distance FROM listing_public"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit"
+        f" WHERE {conditions} ORDER BY {order} LIMIT :limit"
     )
+
+
+def _conditions(shape: Shape) -> str:
+    asked = {
+        f"point(easting, northing) <@ circle({_HERE}, :within)": shape.near,
+        "tsv @@ websearch_to_tsquery('english'::regconfig, :words)": shape.words,
+        "name %> :words": shape.spelling,
+        "days & :day <> 0": shape.day,
+        "kind = :kind": shape.kind,
+        "price_pence = 0": shape.free,
+        "area = :area": shape.area,
+    }
+    return " AND ".join([f"({_WHERE[shape.section]})", *(one for one in asked if asked[one])])
 
 
 @lru_cache(maxsize=1024)
@@ -80,19 +92,10 @@ async def search(connection: AsyncConnection, *, shape: Shape, values: dict[str,
     return list((await connection.execute(_clause(shape), values)).all())
 
 
-_SPELLING = text(
-    f"SELECT {_COLUMNS}, NULL::float8 AS distance FROM listing_public"
-    " WHERE name % :words ORDER BY name <-> :words, listing_id LIMIT :limit"
-)
 _ONE = text(
     f"SELECT {_COLUMNS}, NULL::float8 AS distance FROM listing_public"
     " WHERE listing_id = :listing_id"
 )
-
-
-async def alike(connection: AsyncConnection, *, words: str, limit: int) -> list[Any]:
-    """Return listings whose name is spelt alike: for a word that found nothing."""
-    return list((await connection.execute(_SPELLING, {"words": words, "limit": limit})).all())
 
 
 async def public_one(connection: AsyncConnection, *, listing_id: UUID) -> Any | None:

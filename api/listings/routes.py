@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Router, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.areas.rules import Day
 from api.core import clock
@@ -65,7 +65,7 @@ async def browse(
 
 
 @post("/v1/listings/search", guards=[allow("anyone")], responses=ANSWERS, status_code=200)
-async def search(data: Search, database: NamedDependency[Database]) -> ListingPage:
+async def search(data: JSONBody[Search], database: NamedDependency[Database]) -> ListingPage:
     """Things to join, by words. The words stay out of addresses and logs."""
     return await service.browse(database, now=clock.now(), filters=data)
 
@@ -77,7 +77,7 @@ async def one(listing_id: FromPath[UUID], database: NamedDependency[Database]) -
 
 
 @post("/v1/listings", guards=[allow("signed_in")], responses=ANSWERS)
-async def create(data: NewListing, keyed: NamedDependency[Work]) -> ListingMade:
+async def create(data: JSONBody[NewListing], keyed: NamedDependency[Work]) -> ListingMade:
     """List something."""
     return await keyed.once(
         ListingMade, lambda tx: service.create(tx, actor=keyed.actor, now=keyed.now, new=data)
@@ -86,7 +86,7 @@ async def create(data: NewListing, keyed: NamedDependency[Work]) -> ListingMade:
 
 @put("/v1/listings/{listing_id:uuid}", guards=[allow("signed_in")], responses=ANSWERS)
 async def replace(
-    listing_id: FromPath[UUID], data: NewListing, work: NamedDependency[Work]
+    listing_id: FromPath[UUID], data: JSONBody[NewListing], work: NamedDependency[Work]
 ) -> ListingMade:
     """Say anew what a listing of yours is."""
     return await work.write(
@@ -101,7 +101,7 @@ async def replace(
     status_code=200,
 )
 async def confirm(
-    listing_id: FromPath[UUID], data: Confirmation, work: NamedDependency[Work]
+    listing_id: FromPath[UUID], data: JSONBody[Confirmation], work: NamedDependency[Work]
 ) -> ListingMade:
     """It is still right. What is not confirmed lately is shown apart and never suggested."""
     return await work.write(
@@ -117,7 +117,7 @@ async def close(listing_id: FromPath[UUID], work: NamedDependency[Work]) -> None
 
 @post("/v1/people/{person_id:uuid}/offers", guards=[allow("signed_in")], responses=ANSWERS)
 async def offer(
-    person_id: FromPath[UUID], data: NewOffer, keyed: NamedDependency[Work]
+    person_id: FromPath[UUID], data: JSONBody[NewOffer], keyed: NamedDependency[Work]
 ) -> OfferOut:
     """Offer something yourself. Only somebody to whom it is suggested will see it."""
     return await keyed.once(

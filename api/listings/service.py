@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
+from zlib import crc32
 
 from msgspec import Raw, to_builtins
 from sqlalchemy import insert, text, update
@@ -40,6 +41,7 @@ from api.listings.schemas import (
 )
 from api.people import service as people
 
+_PAGING = ("limit", "cursor")
 _PUBLISH = text(
     "INSERT INTO listing_public (listing_id, kind, area, name, summary, description,"
     " provider_name, town, near, easting, northing, address, website, sessions, days,"
@@ -64,38 +66,34 @@ async def browse(database: Database, *, now: datetime, filters: Filters) -> List
     """Return a page of public listings: open to all, no account, nothing kept.
 
     Nearest first when ``near`` is given (a sector's middle, so nobody's door), newest first
-    otherwise. Words that find nothing at all are tried once more as a spelling of a name.
+    otherwise. Words that find nothing at all are tried once more as misspelt words of names,
+    under the same filters; that gives one page, the most alike first.
     """
-    shape, values = search_parts(filters, now=now)
+    rows: list[Any] = []
     async with database.public() as connection:
-        rows = await queries.search(connection, shape=shape, values=values)
-        if not rows and isinstance(filters, Search) and filters.cursor is None:
-            spelt = await queries.alike(connection, words=filters.words, limit=filters.limit)
-            rows = [row for row in spelt if _fits(row, filters, now=now)]
-    more = len(rows) > filters.limit
+        for shape, values in search_plans(filters, now=now):
+            rows = await queries.search(connection, shape=shape, values=values)
+            if rows:
+                break
     page = rows[: filters.limit]
     cursor = None
-    if more:
+    if len(rows) > filters.limit:
         last = page[-1]
-        cursor = pagination.encode((last.distance, last.listing_id))
+        cursor = pagination.encode((_fingerprint(filters), last.distance, last.listing_id))
     return ListingPage(
         items=[_public_out(row, now=now) for row in page], next=cursor, section=filters.section
     )
 
 
-def search_parts(filters: Filters, *, now: datetime) -> tuple[queries.Shape, dict[str, Any]]:
-    """Return the shape of a search's SQL and its values."""
-    values: dict[str, Any] = {"today": now.date(), "limit": filters.limit + 1}
-    point = None
+def search_plans(filters: Filters, *, now: datetime) -> list[tuple[queries.Shape, dict[str, Any]]]:
+    """Return what to ask the database, one after the other until something is found."""
+    values: dict[str, Any] = {"limit": filters.limit + 1, "today": now.date()}
     if filters.near is not None:
         point = locate(filters.near, field="near").point
         if point is None:
             raise invalid("place-known", "near", "We do not know where this is. Try a place near.")
-        values |= {
-            "easting": float(point.easting),
-            "northing": float(point.northing),
-            "within": float(filters.within_metres),
-        }
+        values["easting"], values["northing"] = float(point.easting), float(point.northing)
+        values["within"] = float(filters.within_metres)
     if isinstance(filters, Search):
         values["words"] = filters.words
     if filters.day is not None:
@@ -105,23 +103,43 @@ def search_parts(filters: Filters, *, now: datetime) -> tuple[queries.Shape, dic
     if filters.area is not None:
         values["area"] = filters.area
     if filters.cursor is not None:
-        distance, last_id = pagination.decode(filters.cursor, tuple[float | None, UUID])
-        if (distance is None) != (point is None):
-            raise invalid("cursor-unknown", "cursor", "This cursor is of another search.")
-        values["after_id"] = last_id
-        if distance is not None:
-            values["after_distance"] = distance
+        values |= _after(filters, filters.cursor)
     shape = queries.Shape(
         section=filters.section,
-        near=point is not None,
+        near=filters.near is not None,
         words="words" in values,
+        spelling=False,
         day=filters.day is not None,
         kind=filters.kind is not None,
         free=filters.free,
         area=filters.area is not None,
         after=filters.cursor is not None,
     )
-    return shape, values
+    plans = [(shape, values)]
+    if shape.words and not shape.after:
+        plans.append(
+            (shape._replace(words=False, spelling=True), values | {"limit": filters.limit})
+        )
+    return plans
+
+
+def _after(filters: Filters, cursor: str) -> dict[str, Any]:
+    """Return the values of a cursor; Invalid for one that another search gave."""
+    search, distance, last_id = pagination.decode(cursor, tuple[int, float | None, UUID])
+    near = filters.near is not None
+    if search != _fingerprint(filters) or (distance is None) == near:
+        raise invalid(
+            "cursor-unknown",
+            "cursor",
+            "This cursor is of another search. Use it with the same filters, or leave it out.",
+        )
+    return {"after_id": last_id} | ({"after_distance": distance} if near else {})
+
+
+def _fingerprint(filters: Filters) -> int:
+    """Return a number that differs from search to search. A page's length may change midway."""
+    told = [getattr(filters, name) for name in filters.__struct_fields__ if name not in _PAGING]
+    return crc32(repr(told).encode())
 
 
 async def public_one(database: Database, *, now: datetime, listing_id: UUID) -> ListingOut:
@@ -408,18 +426,6 @@ async def _changed(
         payload={"listing_id": listing_id, "person_id": person_id},
         now=now,
         coalesce_key=f"matches.listing_changed:{listing_id}",
-    )
-
-
-def _fits(row: Any, filters: Search, *, now: datetime) -> bool:
-    lately = row.confirmed_until is not None and row.confirmed_until >= now.date()
-    return (
-        lately == (filters.section == "confirmed")
-        and filters.near is None
-        and (filters.kind is None or row.kind == filters.kind)
-        and (filters.area is None or row.area == filters.area)
-        and (not filters.free or row.price_pence == 0)
-        and filters.day is None
     )
 
 

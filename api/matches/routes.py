@@ -4,7 +4,7 @@ from uuid import UUID
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from api.core.http import ANSWERS, Work, allow
 from api.matches import service
@@ -44,7 +44,9 @@ async def ask_to_look(person_id: FromPath[UUID], work: NamedDependency[Work]) ->
     responses=ANSWERS,
     status_code=204,
 )
-async def step(suggestion_id: FromPath[UUID], data: Step, work: NamedDependency[Work]) -> None:
+async def step(
+    suggestion_id: FromPath[UUID], data: JSONBody[Step], work: NamedDependency[Work]
+) -> None:
     """Seen, not for me (no reason needed), or: I would like a first meeting."""
     await work.write(
         service.step, actor=work.actor, now=work.now, suggestion_id=suggestion_id, step=data

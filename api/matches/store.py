@@ -22,10 +22,13 @@ from api.matches.models import (
 )
 from matching import RULE_VERSION, MatchResult, Suggestion
 
+TOGETHER = timedelta(seconds=1)
+
 _ENQUEUE_LOOKS = text(
     "INSERT INTO outbox (id, task, payload, coalesce_key, correlation_id, created_at, not_before)"
     " SELECT uuidv7(), 'matches.rematch', jsonb_build_object('person_id', p), "
-    " 'matches.rematch:' || p, :correlation, :now, :now FROM unnest(CAST(:people AS uuid[])) AS p"
+    " 'matches.rematch:' || p, :correlation, :now, :not_before"
+    " FROM unnest(CAST(:people AS uuid[])) AS p"
     " ORDER BY p"
     " ON CONFLICT (coalesce_key) WHERE coalesce_key IS NOT NULL AND lease_until IS NULL"
     " AND sent_at IS NULL AND done_at IS NULL AND dead_at IS NULL"
@@ -36,11 +39,19 @@ _ENQUEUE_LOOKS = text(
 async def enqueue_looks(
     tx: WriteSession, *, now: datetime, correlation_id: UUID, people: Sequence[UUID]
 ) -> None:
-    """Enqueue a look for each of many people in one statement, in the order of their ids."""
+    """Enqueue a look for each of many people in one statement, in the order of their ids.
+
+    It waits a moment: forty listings that change together are then one look for each person.
+    """
     if people:
         await tx.execute(
             _ENQUEUE_LOOKS,
-            {"people": list(people), "now": now, "correlation": correlation_id},
+            {
+                "people": list(people),
+                "now": now,
+                "not_before": now + TOGETHER,
+                "correlation": correlation_id,
+            },
         )
 
 
@@ -132,17 +143,7 @@ async def keep_run(
             idea=idea,
             old=old.get(listing_id),
         )
-    for listing_id, row in old.items():
-        if listing_id not in ideas and row.state in ("suggested", "seen"):
-            await _set_state(tx, now=now, suggestion_id=row.id, state="withdrawn")
-            await add_event(
-                tx,
-                actor=actor,
-                now=now,
-                suggestion_id=row.id,
-                person_id=person_id,
-                state="withdrawn",
-            )
+    await _withdraw(tx, actor=actor, now=now, person_id=person_id, old=old, kept=set(ideas))
     await _keep_unmet(
         tx,
         now=now,
@@ -230,6 +231,29 @@ async def _keep_idea(
         person_id=person_id,
         state="suggested",
     )
+
+
+async def _withdraw(
+    tx: WriteSession,
+    *,
+    actor: ActorContext,
+    now: datetime,
+    person_id: UUID,
+    old: Mapping[UUID, Any],
+    kept: set[UUID],
+) -> None:
+    """Withdraw ideas that no longer fit and that the person has not taken up."""
+    for listing_id, row in old.items():
+        if listing_id not in kept and row.state in ("suggested", "seen"):
+            await _set_state(tx, now=now, suggestion_id=row.id, state="withdrawn")
+            await add_event(
+                tx,
+                actor=actor,
+                now=now,
+                suggestion_id=row.id,
+                person_id=person_id,
+                state="withdrawn",
+            )
 
 
 async def _set_state(tx: WriteSession, *, now: datetime, suggestion_id: UUID, state: str) -> None:

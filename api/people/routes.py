@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Router, delete, get, patch, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.core.http import ANSWERS, Work, allow
 from api.people import service
@@ -22,7 +22,7 @@ from api.people.schemas import (
 
 
 @post("/", guards=[allow("anyone")], responses=ANSWERS)
-async def start(data: StartStory, keyed: NamedDependency[Work]) -> StoryStarted:
+async def start(data: JSONBody[StartStory], keyed: NamedDependency[Work]) -> StoryStarted:
     """What are you good at? What do you want to do? No account, no referral, no diagnosis."""
     return await keyed.once(
         StoryStarted,
@@ -39,7 +39,7 @@ async def read(person_id: FromPath[UUID], work: NamedDependency[Work]) -> StoryO
 
 @patch("/{person_id:uuid}", guards=[allow("signed_in")], responses=ANSWERS, status_code=204)
 async def change(
-    person_id: FromPath[UUID], data: ChangePerson, work: NamedDependency[Work]
+    person_id: FromPath[UUID], data: JSONBody[ChangePerson], work: NamedDependency[Work]
 ) -> None:
     """Change where you are, when you are free, how far you go, what you can spend."""
     await work.write(
@@ -49,7 +49,7 @@ async def change(
 
 @post("/{person_id:uuid}/statements", guards=[allow("signed_in")], responses=ANSWERS)
 async def say(
-    person_id: FromPath[UUID], data: NewStatement, keyed: NamedDependency[Work]
+    person_id: FromPath[UUID], data: JSONBody[NewStatement], keyed: NamedDependency[Work]
 ) -> StatementOut:
     """Add something to your story."""
     return await keyed.once(
@@ -66,7 +66,7 @@ async def say(
 async def say_anew(
     person_id: FromPath[UUID],
     statement_id: FromPath[UUID],
-    data: NewStatement,
+    data: JSONBody[NewStatement],
     work: NamedDependency[Work],
 ) -> StatementOut:
     """Say it differently. The old words are kept as an older version."""

@@ -71,7 +71,7 @@ def run(
 ) -> dict[str, Any]:
     """Run the main job on a fresh demo database and tell it; return its figures."""
     told, content = Told(), load()
-    out = Console(quiet=quiet, highlight=False)
+    out = Console(quiet=quiet, highlight=False, width=story.WIDTH)
     story.opening(out)
     with told.part("getting_ready", "getting ready"):
         prepare(world, purpose="demo", say=lambda _: None, afresh=True)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from deploy.demo import seed
@@ -17,7 +18,7 @@ from deploy.demo.content import Content
 LONDON = ZoneInfo("Europe/London")
 TOLD_IN_FULL = "nadia"
 NOTHING_YET = "joe"
-WIDTH = 88
+WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,18 @@ def two_questions(
 ) -> None:
     """Part 2: what some of them said."""
     _head(out, 2, "TWO QUESTIONS")
-    _columns(out, "", "What are you good at?", "What do you want to do?", style="dim")
+    rows = [("", "[dim]What are you good at?[/dim]", "[dim]What do you want to do?[/dim]")]
     shown = [TOLD_IN_FULL, "mrs-adeyemi", NOTHING_YET]
     for key in shown:
         said = seats[key].get(f"/v1/people/{stories[key]}")
-        _columns(
-            out,
-            f"{said['called']}, {said['town']}",
-            _quoted(said["good_at"]),
-            _quoted(said["want_to"]),
+        rows.append(
+            (
+                f"{said['called']}, {said['town']}",
+                _quoted(said["good_at"]),
+                _quoted(said["want_to"]),
+            )
         )
+    out.print(Padding(_columns(*rows), (0, 0, 0, 3)))
     _line(out, "Nobody was asked what is wrong with them.")
     _line(out, f"({len(content.people) - len(shown)} more: ./kith demo --people)", style="dim")
 
@@ -203,7 +206,7 @@ def _reasons(out: Console, label: str, reasons: list[dict[str, Any]]) -> None:
 def _pair(out: Console, label: str, words: str) -> None:
     text = Text(f"{label:<16}", style="dim")
     text.append(words, style="not dim")
-    out.print(Padding(text, (0, 0, 0, 5)), width=WIDTH + 8)
+    out.print(Padding(text, (0, 0, 0, 5)))
 
 
 def _quoted(statements: list[dict[str, Any]]) -> str:
@@ -219,11 +222,14 @@ def _head(out: Console, number: int, words: str) -> None:
     out.print(f"[bold cyan]{number}  {words}[/bold cyan]")
 
 
-def _columns(out: Console, *cells: str, style: str = "") -> None:
-    widths = (24, 34, 40)
-    told = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-    out.print(f"   {told}", style=style, width=WIDTH + 20, overflow="fold")
+def _columns(*rows: tuple[str, str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for width in (24, 30, 36):
+        table.add_column(width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _line(out: Console, words: str, *, style: str = "") -> None:
-    out.print(Padding(Text.from_markup(words, style=style), (0, 0, 0, 3)), width=WIDTH + 8)
+    out.print(Padding(Text.from_markup(words, style=style), (0, 0, 0, 3)))

@@ -133,11 +133,14 @@ CALL app_make_append_only('read_receipts');
 CALL app_make_append_only('refusals');
 """
 
-# A body older than 90 days is emptied by the retention task, as a service; a key is for ever.
+# The row of an Idempotency-Key opens to the request that holds the key, and to nobody else: the
+# actor would not do, for all who are anonymous are one, and an actor may change on the way (whoever
+# starts a story becomes the holder of its code). The key itself is for ever; a body older than 90
+# days is emptied by the retention task.
 POLICIES = """
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON idempotency_keys TO kith_app
-    USING (actor_key = app_actor_kind() || ':' || coalesce(app_actor_id()::text, ''));
+    USING (actor_key || ' ' || key = current_setting('app.idempotency_key', true));
 CREATE POLICY retention ON idempotency_keys FOR UPDATE TO kith_app
     USING (app_actor_kind() = 'task' AND made_at < app_now() - interval '90 days')
     WITH CHECK (body IS NULL);
