@@ -132,7 +132,7 @@ def essence(text: str) -> str:
     """A statement without its opening "I want to", for embedding alone.
 
     Two wishes for different things begin alike, and the model hears that likeness: without
-    the opening, nDCG@10 on our judged set rose from .71 to .73.
+    the opening, nDCG@10 on our judged set rose from .71 to .74.
     """
     whole = text.strip()
     rest = _WISHING.sub("", whole, count=1).strip()
