@@ -32,7 +32,8 @@ CALIBRATION: Final = ((430, 400), (500, 750), (620, 1000))
 """From cosine to strength of a connection, both in thousandths, straight lines between.
 
 The first cosine is the threshold: below it nothing connects. Chosen on one half of the judged
-set so that about nine suggestions in ten are right; an honest "nothing here yet" beats a silly idea.
+set so that about nine suggestions in ten are right: an honest "nothing here yet" beats a silly
+idea.
 """
 
 GATES: Final[tuple[UnmetKind, ...]] = (

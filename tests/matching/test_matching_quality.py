@@ -1,8 +1,8 @@
 """How well everyday words find what they mean, on a set judged before any model ran over it.
 
 `judged.json`: 70 statements, 84 offers, 173 grades. The half called "tune" chose the threshold;
-"held" only reports, but its mistakes had been read once
-before `essence` was written, so it is not blind to that. The floors asserted lie well below what is reached (given beside each).
+"held" only reports, but its mistakes had been read once before `essence` was written, so it is
+not blind to that. The floors asserted lie well below what is reached (given beside each).
 """
 
 from __future__ import annotations
