@@ -9,6 +9,7 @@ connections, made after the fork.
 import argparse
 import asyncio
 import importlib
+import logging
 import os
 import pkgutil
 import sys
@@ -22,10 +23,11 @@ import structlog
 from celery import Celery, signals
 
 import workers.tasks
-from api.core import clock, logs
+from api.core import logs
 from api.core.config import BadSetting, Settings
 from api.core.db import Database
 from workers import registry, runtime
+from workers.rows import Rows
 
 QUEUE = "kith"
 
@@ -37,7 +39,7 @@ class Process:
     """What one worker process keeps from task to task."""
 
     runner: asyncio.Runner
-    database: Database
+    rows: Rows
     lease_seconds: float
 
 
@@ -103,7 +105,7 @@ def serve(app: Celery, settings: Settings) -> None:
             lock_timeout_ms=settings.lock_timeout_ms,
             idle_in_transaction_ms=settings.idle_in_transaction_ms,
         )
-        _process = Process(asyncio.Runner(), database, settings.outbox_lease_seconds)
+        _process = Process(asyncio.Runner(), Rows(database), settings.outbox_lease_seconds)
 
     def unknown(name: str, id: str, **_: Any) -> None:
         _refuse_unknown(settings, name, id)
@@ -112,6 +114,7 @@ def serve(app: Celery, settings: Settings) -> None:
     signals.worker_process_init.connect(begin, weak=False)
     signals.worker_process_shutdown.connect(_end, weak=False)
     signals.task_unknown.connect(unknown, weak=False)
+    signals.worker_ready.connect(lambda **_: log.info("worker-ready"), weak=False)
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
     # At SIGTERM a busy process would wait 30 seconds for its parent to have read all it said.
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
@@ -123,7 +126,7 @@ def _entry(name: str) -> Callable[..., None]:
         assert process is not None, "worker_process_init comes before the first task"
         process.runner.run(
             runtime.run(
-                database=process.database,
+                rows=process.rows,
                 name=name,
                 outbox_id=UUID(outbox_id),
                 lease_seconds=process.lease_seconds,
@@ -136,7 +139,7 @@ def _entry(name: str) -> Callable[..., None]:
 def _end(**_: Any) -> None:
     global _process
     if _process is not None:
-        _process.runner.run(_process.database.close())
+        _process.runner.run(_process.rows.database.close())
         _process.runner.close()
         _process = None
 
@@ -151,7 +154,7 @@ def _refuse_unknown(settings: Settings, name: str, outbox_id: str) -> None:
     async def refuse() -> None:
         database = Database(settings.worker_url, application_name="kith-worker", pool_size=1)
         try:
-            await runtime.refuse(database=database, outbox_id=UUID(outbox_id), now=clock.now())
+            await runtime.refuse(rows=Rows(database), outbox_id=UUID(outbox_id))
         finally:
             await database.close()
 
@@ -170,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--include", action="append", default=[], help="a further task module")
     chosen = parser.parse_args(argv)
     logs.configure()
+    logging.captureWarnings(True)  # or Celery's warning about root would be the one line of prose
     try:
         settings = Settings.from_environment(os.environ)
     except BadSetting as error:

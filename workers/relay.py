@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from api.core import clock, logs
 from api.core.config import BadSetting, Settings
 from workers.app import QUEUE, make_app
-from workers.runtime import ATTEMPTS_LIMIT
+from workers.rows import ATTEMPTS_LIMIT
 from workers.schedule import SCHEDULE, Periodic, Ticker
 
 BATCH = 200
@@ -42,30 +42,30 @@ _DOWN = (BrokerError, RedisError, OSError)
 
 log = structlog.get_logger()
 
+# Arrays instead of joins: the plan is then a good one even while the table's statistics are old.
+_FRONT = """
+SELECT id, lease_until IS NULL OR lease_until <= %(now)s AS free FROM outbox
+WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= %(now)s
+ORDER BY not_before, id LIMIT %(in_flight)s
+"""
 _CLAIM = """
-WITH front AS (
-    SELECT id FROM outbox
-    WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= %(now)s
-    ORDER BY not_before, id LIMIT %(in_flight)s
-), free AS (
-    SELECT outbox.id FROM outbox JOIN front USING (id)
-    WHERE done_at IS NULL AND dead_at IS NULL AND (lease_until IS NULL OR lease_until <= %(now)s)
-    ORDER BY not_before, outbox.id LIMIT %(batch)s
-    FOR UPDATE OF outbox SKIP LOCKED
-)
 UPDATE outbox SET
     attempts = attempts + 1,
     sent_at = NULL,
     lease_until = %(now)s + least(%(lease)s * (1::bigint << least(attempts, 20)::int), %(longest)s),
     dead_at = CASE WHEN attempts >= %(limit)s THEN %(now)s END
-FROM free WHERE outbox.id = free.id
-RETURNING outbox.id, task, correlation_id, attempts, dead_at IS NOT NULL AS dead
+WHERE id = ANY (ARRAY (
+    SELECT id FROM outbox WHERE id = ANY (%(ids)s) AND done_at IS NULL AND dead_at IS NULL
+        AND not_before <= %(now)s AND (lease_until IS NULL OR lease_until <= %(now)s)
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING id, task, correlation_id, attempts, dead_at IS NOT NULL AS dead
 """
 # A row that a worker holds in its last transaction needs no stamp, and is not waited for.
 _STAMP = """
-UPDATE outbox SET sent_at = %(now)s FROM (
-    SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND done_at IS NULL FOR UPDATE SKIP LOCKED
-) sent WHERE outbox.id = sent.id
+UPDATE outbox SET sent_at = %(now)s WHERE id = ANY (ARRAY (
+    SELECT id FROM outbox WHERE id = ANY (%(ids)s) AND done_at IS NULL FOR UPDATE SKIP LOCKED
+))
 """
 # The lease ends, and does not become NULL: a newer row with the same key may be waiting already.
 _GIVE_BACK = """
@@ -97,14 +97,21 @@ def claim(
     batch: int = BATCH,
     in_flight: int = IN_FLIGHT,
 ) -> list[Claimed]:
-    """Take a lease on due rows and commit. Each attempt of a row gets twice the lease before."""
+    """Take a lease on due rows and commit; each attempt gets twice the lease of the last one.
+
+    Looks at the ``in_flight`` oldest rows that are due and not done, whoever has them, and takes
+    at most ``batch`` of those that are free. The connection commits each statement by itself.
+    """
+    due = connection.execute(_FRONT, {"now": now, "in_flight": in_flight}).fetchall()
+    free = [row_id for row_id, is_free in due if is_free][:batch]
+    if not free:
+        return []
     values = {
         "now": now,
         "lease": timedelta(seconds=lease_seconds),
         "longest": LONGEST_LEASE,
         "limit": ATTEMPTS_LIMIT,
-        "batch": batch,
-        "in_flight": in_flight,
+        "ids": free,
     }
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         return cursor.execute(_CLAIM, values).fetchall()

@@ -12,6 +12,7 @@ from api.core.config import Settings
 from api.core.db import Database
 from api.core.outbox import Scalar, enqueue
 from api.identity.rules import Service
+from workers.rows import Rows
 from workers.runtime import Outcome, run
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -51,7 +52,7 @@ class Shop:
     async def run(self, row_id: UUID, *, name: str, lease_seconds: float = 30) -> Outcome:
         """Run the task of a row in this process, as a worker's process does."""
         return await run(
-            database=self.database, name=name, outbox_id=row_id, lease_seconds=lease_seconds
+            rows=Rows(self.database), name=name, outbox_id=row_id, lease_seconds=lease_seconds
         )
 
     def row(self, row_id: UUID) -> dict[str, Any]:

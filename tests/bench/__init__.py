@@ -1,0 +1,1 @@
+"""Measurements, each a function ``run(*, json)`` that ``./kith bench`` calls."""
