@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from api.core.errors import Refusal, busy
+from api.core.reads import PublicReads
 
 T = TypeVar("T")
 
@@ -106,6 +107,9 @@ class Database:
             "default_transaction_read_only": "on",
             "plan_cache_mode": "force_custom_plan",
         }
+        self.reads = PublicReads(
+            url, settings=readonly, pool_size=pool_size, pool_wait_seconds=pool_wait_seconds
+        )
         self._public = create_async_engine(
             self._url,
             isolation_level="AUTOCOMMIT",
@@ -187,7 +191,8 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
-        """Close both pools."""
+        """Close the pools."""
+        await self.reads.close()
         await self._engine.dispose()
         await self._public.dispose()
 

@@ -99,6 +99,7 @@ class ListingPublic(Base):
             ["listing_id", "kind"], ["listings.id", "listings.kind"], ondelete="CASCADE"
         ),
         Index("ix_listing_public_tsv", "tsv", postgresql_using="gin"),
+        Index("ix_listing_public_place", text("point(easting, northing)"), postgresql_using="gist"),
         NOT_PERSONAL,
     )
 
@@ -124,3 +125,22 @@ class ListingPublic(Base):
     confirmed_on: Mapped[date | None] = mapped_column(Date)
     confirmed_until: Mapped[date | None] = mapped_column(Date)
     tsv: Mapped[str] = mapped_column(TSVECTOR, Computed(TSV, persisted=True))
+
+
+class ListingWord(Base):
+    """A word of public listings, for spelling. Twice in it does no harm: nobody waits for it."""
+
+    __tablename__ = "listing_words"
+    __table_args__ = (
+        Index("ix_listing_words_word", "word"),
+        Index(
+            "ix_listing_words_spelling",
+            "word",
+            postgresql_using="gin",
+            postgresql_ops={"word": "gin_trgm_ops"},
+        ),
+        NOT_PERSONAL,
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
+    word: Mapped[str] = mapped_column(Text)

@@ -1,22 +1,27 @@
 """Reads of listings. The public ones read the projection alone, on the read-only pool."""
 
+import re
+from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.core.reads import PublicReads
 from api.listings.models import Listing
 
+_NAMED = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+# In the order of schemas.ListingOut; the exact distance comes last, for cursors. PostgreSQL's own
+# JSON goes out as it is.
 _COLUMNS = (
-    "listing_id, kind, area, name, summary, description, provider_name, town, near, address,"
-    " website, sessions::text AS sessions, price_pence, price_per, places_left,"
-    " access::text AS access, confirmed_on, confirmed_until"
+    "listing_id, kind, area, name, summary, description, provider_name, town, nullif(near, ''),"
+    " round(distance)::int, address, website, sessions::text, price_pence, price_per, places_left,"
+    " access::text, confirmed_on, coalesce(confirmed_until >= :today, false), distance"
 )
 _HERE = "point(:easting, :northing)"
-# Names alike are sorted by how alike; of a syllable that half the country has, only so many.
-_SPELT_AT_MOST = 200
 _WHERE = {
     "confirmed": "confirmed_until >= :today",
     "not_confirmed_lately": "confirmed_until IS NULL OR confirmed_until < :today",
@@ -24,15 +29,11 @@ _WHERE = {
 
 
 class Shape(NamedTuple):
-    """Which conditions a search has: few shapes, so that few statements are ever composed.
-
-    ``spelling``: the words are looked for as a misspelling of words in names.
-    """
+    """Which conditions a search has: few shapes, so that few statements are ever composed."""
 
     section: str
     near: bool
     words: bool
-    spelling: bool
     day: bool
     kind: bool
     free: bool
@@ -50,12 +51,6 @@ def search_statement(shape: Shape) -> str:
     """
     distance = f"(point(easting, northing) <-> {_HERE})" if shape.near else "NULL::float8"
     conditions = _conditions(shape)
-    if shape.spelling:
-        return (
-            f"SELECT {_COLUMNS}, distance FROM (SELECT *, {distance} AS distance"
-            f" FROM listing_public WHERE {conditions} LIMIT {_SPELT_AT_MOST}) spelt"
-            " ORDER BY name <->> :words, listing_id LIMIT :limit"
-        )
     if shape.near:
         order = f"{distance}, listing_id"
         after = f"({distance}, listing_id) > (:after_distance, :after_id)"
@@ -63,17 +58,14 @@ def search_statement(shape: Shape) -> str:
         order, after = "listing_id DESC", "listing_id < :after_id"
     if shape.after:
         conditions = f"{conditions} AND {after}"
-    return (
-        f"SELECT {_COLUMNS}, {distance} AS distance FROM listing_public"
-        f" WHERE {conditions} ORDER BY {order} LIMIT :limit"
-    )
+    columns = _COLUMNS.replace("distance", distance)
+    return f"SELECT {columns} FROM listing_public WHERE {conditions} ORDER BY {order} LIMIT :limit"
 
 
 def _conditions(shape: Shape) -> str:
     asked = {
         f"point(easting, northing) <@ circle({_HERE}, :within)": shape.near,
         "tsv @@ websearch_to_tsquery('english'::regconfig, :words)": shape.words,
-        "name %> :words": shape.spelling,
         "days & :day <> 0": shape.day,
         "kind = :kind": shape.kind,
         "price_pence = 0": shape.free,
@@ -83,24 +75,48 @@ def _conditions(shape: Shape) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _clause(shape: Shape) -> TextClause:
-    return text(search_statement(shape))
+def positional(statement: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement with $1, $2, … for its :names, and the names in that order."""
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    return _NAMED.sub(number, statement), tuple(names)
 
 
-async def search(connection: AsyncConnection, *, shape: Shape, values: dict[str, Any]) -> list[Any]:
-    """Return rows of the projection, with ``distance`` in metres or None."""
-    return list((await connection.execute(_clause(shape), values)).all())
+async def search(reads: PublicReads, *, shape: Shape, values: dict[str, Any]) -> list[Any]:
+    """Return rows of the projection, in the columns of ListingOut and the exact distance."""
+    sql, names = positional(search_statement(shape))
+    return await reads.fetch(sql, *[values[name] for name in names])
 
 
-_ONE = text(
-    f"SELECT {_COLUMNS}, NULL::float8 AS distance FROM listing_public"
+_ONE = (
+    f"SELECT {_COLUMNS.replace('distance', 'NULL::float8')} FROM listing_public"
     " WHERE listing_id = :listing_id"
 )
 
 
-async def public_one(connection: AsyncConnection, *, listing_id: UUID) -> Any | None:
+async def public_one(reads: PublicReads, *, listing_id: UUID, today: date) -> Any | None:
     """Return one listing of the projection, or None."""
-    return (await connection.execute(_ONE, {"listing_id": listing_id})).one_or_none()
+    sql, names = positional(_ONE)
+    values = {"listing_id": listing_id, "today": today}
+    rows = await reads.fetch(sql, *[values[name] for name in names])
+    return rows[0] if rows else None
+
+
+SPELT = """
+SELECT asked.word, alike.word FROM unnest($1::text[]) WITH ORDINALITY AS asked(word, at)
+LEFT JOIN LATERAL (SELECT w.word FROM listing_words w WHERE w.word % asked.word
+    ORDER BY w.word <-> asked.word, w.word LIMIT 1) alike ON true ORDER BY asked.at
+"""
+
+
+async def spelt(reads: PublicReads, *, words: list[str]) -> list[tuple[str, str | None]]:
+    """Return each word with the most alike of those that listings have, or None."""
+    return [(row[0], row[1]) for row in await reads.fetch(SPELT, words)]
 
 
 async def listing(tx: AsyncSession, *, listing_id: UUID) -> Listing | None:

@@ -100,8 +100,11 @@ class OfferList(Struct, kw_only=True):
     items: list[OfferOut]
 
 
-class ListingOut(Struct, kw_only=True):
-    """What anybody may see of a listing. Distances from the place asked for, whole metres."""
+class ListingOut(Struct):
+    """What anybody may see of a listing. Distances from the place asked for, whole metres.
+
+    Its fields are in the order of the columns that queries.search reads.
+    """
 
     id: UUID
     kind: PublicKind
@@ -125,11 +128,15 @@ class ListingOut(Struct, kw_only=True):
 
 
 class ListingPage(Struct, kw_only=True):
-    """A page of listings of one section; those not confirmed lately have their own."""
+    """A page of listings of one section; those not confirmed lately have their own.
+
+    ``searched_for``: how the words were spelt to find these, where as they came found nothing.
+    """
 
     items: list[ListingOut]
     next: str | None
     section: Section
+    searched_for: str | None = None
 
 
 class Filters(Struct, kw_only=True, frozen=True):

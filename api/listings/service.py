@@ -1,7 +1,8 @@
 """Listings: made, confirmed, closed, and found."""
 
+import re
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 from zlib import crc32
 
@@ -42,9 +43,11 @@ from api.listings.schemas import (
 from api.people import service as people
 
 _PAGING = ("limit", "cursor")
+_WORD = re.compile(r"[^\W\d_]{3,40}")
+_WORDS_SPELT = 8
 _PUBLISH = text(
-    "INSERT INTO listing_public (listing_id, kind, area, name, summary, description,"
-    " provider_name, town, near, easting, northing, address, website, sessions, days,"
+    "WITH published AS (INSERT INTO listing_public (listing_id, kind, area, name, summary,"
+    " description, provider_name, town, near, easting, northing, address, website, sessions, days,"
     " price_pence, price_per, places_left, access, confirmed_on, confirmed_until)"
     " SELECT l.id, l.kind, a.slug, l.name, l.summary, l.description, l.provider_name, l.town,"
     " concat_ws(' ', l.outward, l.sector), l.easting, l.northing, l.address, l.website,"
@@ -59,6 +62,11 @@ _PUBLISH = text(
     " price_pence = excluded.price_pence, price_per = excluded.price_per,"
     " places_left = excluded.places_left, access = excluded.access,"
     " confirmed_on = excluded.confirmed_on, confirmed_until = excluded.confirmed_until"
+    " RETURNING name, summary)"
+    " INSERT INTO listing_words (word) SELECT DISTINCT said FROM published,"
+    " unnest(tsvector_to_array(to_tsvector('simple'::regconfig, name || ' ' || summary))) AS said"
+    " WHERE said ~ '^[[:alpha:]]{4,40}$'"
+    " AND NOT EXISTS (SELECT FROM listing_words known WHERE known.word = said)"
 )
 
 
@@ -66,27 +74,37 @@ async def browse(database: Database, *, now: datetime, filters: Filters) -> List
     """Return a page of public listings: open to all, no account, nothing kept.
 
     Nearest first when ``near`` is given (a sector's middle, so nobody's door), newest first
-    otherwise. Words that find nothing at all are tried once more as misspelt words of names,
-    under the same filters; that gives one page, the most alike first.
+    otherwise. Words that find nothing are spelt as listings spell them and tried once more;
+    the page then says what was looked for.
     """
+    shape, values = search_parts(filters, now=now)
+    cursor = _cursor(filters)
+    searched_for: str | None = None
     rows: list[Any] = []
-    async with database.public() as connection:
-        for shape, values in search_plans(filters, now=now):
-            rows = await queries.search(connection, shape=shape, values=values)
-            if rows:
-                break
+    if cursor is None or not cursor.spelt:
+        rows = await queries.search(database.reads, shape=shape, values=values)
+    if shape.words and not rows and (cursor is None or cursor.spelt):
+        searched_for = await _spelt(database, words=values["words"])
+        if searched_for is not None:
+            values["words"] = searched_for
+            rows = await queries.search(database.reads, shape=shape, values=values)
     page = rows[: filters.limit]
-    cursor = None
+    following = None
     if len(rows) > filters.limit:
         last = page[-1]
-        cursor = pagination.encode((_fingerprint(filters), last.distance, last.listing_id))
+        following = pagination.encode(
+            _Cursor(_fingerprint(filters), last[-1], last[0], searched_for is not None)
+        )
     return ListingPage(
-        items=[_public_out(row, now=now) for row in page], next=cursor, section=filters.section
+        items=[_public_out(row) for row in page],
+        next=following,
+        section=filters.section,
+        searched_for=searched_for if page else None,
     )
 
 
-def search_plans(filters: Filters, *, now: datetime) -> list[tuple[queries.Shape, dict[str, Any]]]:
-    """Return what to ask the database, one after the other until something is found."""
+def search_parts(filters: Filters, *, now: datetime) -> tuple[queries.Shape, dict[str, Any]]:
+    """Return the shape of a search's SQL and its values."""
     values: dict[str, Any] = {"limit": filters.limit + 1, "today": now.date()}
     if filters.near is not None:
         point = locate(filters.near, field="near").point
@@ -102,38 +120,44 @@ def search_plans(filters: Filters, *, now: datetime) -> list[tuple[queries.Shape
         values["kind"] = filters.kind
     if filters.area is not None:
         values["area"] = filters.area
-    if filters.cursor is not None:
-        values |= _after(filters, filters.cursor)
+    cursor = _cursor(filters)
+    if cursor is not None:
+        values["after_id"], values["after_distance"] = cursor.listing_id, cursor.distance
     shape = queries.Shape(
         section=filters.section,
         near=filters.near is not None,
         words="words" in values,
-        spelling=False,
         day=filters.day is not None,
         kind=filters.kind is not None,
         free=filters.free,
         area=filters.area is not None,
-        after=filters.cursor is not None,
+        after=cursor is not None,
     )
-    plans = [(shape, values)]
-    if shape.words and not shape.after:
-        plans.append(
-            (shape._replace(words=False, spelling=True), values | {"limit": filters.limit})
-        )
-    return plans
+    return shape, values
 
 
-def _after(filters: Filters, cursor: str) -> dict[str, Any]:
-    """Return the values of a cursor; Invalid for one that another search gave."""
-    search, distance, last_id = pagination.decode(cursor, tuple[int, float | None, UUID])
+class _Cursor(NamedTuple):
+    """The last row of a page: of which search, how far, which; found by another spelling?"""
+
+    search: int
+    distance: float | None
+    listing_id: UUID
+    spelt: bool
+
+
+def _cursor(filters: Filters) -> _Cursor | None:
+    """Return the cursor of a search; Invalid for one that another search gave."""
+    if filters.cursor is None:
+        return None
+    found = pagination.decode(filters.cursor, _Cursor)
     near = filters.near is not None
-    if search != _fingerprint(filters) or (distance is None) == near:
+    if found.search != _fingerprint(filters) or (found.distance is None) == near:
         raise invalid(
             "cursor-unknown",
             "cursor",
             "This cursor is of another search. Use it with the same filters, or leave it out.",
         )
-    return {"after_id": last_id} | ({"after_distance": distance} if near else {})
+    return found
 
 
 def _fingerprint(filters: Filters) -> int:
@@ -142,13 +166,23 @@ def _fingerprint(filters: Filters) -> int:
     return crc32(repr(told).encode())
 
 
+async def _spelt(database: Database, *, words: str) -> str | None:
+    """Return words as listings spell them; None where that changes nothing."""
+    asked = _WORD.findall(words.lower())[:_WORDS_SPELT]
+    if not asked:
+        return None
+    known = await queries.spelt(database.reads, words=asked)
+    if all(alike is None or alike == word for word, alike in known):
+        return None
+    return " ".join(alike or word for word, alike in known)
+
+
 async def public_one(database: Database, *, now: datetime, listing_id: UUID) -> ListingOut:
     """Return one public listing. A person's own offer is not there for anybody."""
-    async with database.public() as connection:
-        row = await queries.public_one(connection, listing_id=listing_id)
+    row = await queries.public_one(database.reads, listing_id=listing_id, today=now.date())
     if row is None:
         raise not_found("listing")
-    return _public_out(row, now=now)
+    return _public_out(row)
 
 
 async def create(tx: WriteSession, *, actor: Actor, now: datetime, new: NewListing) -> ListingMade:
@@ -429,26 +463,11 @@ async def _changed(
     )
 
 
-def _public_out(row: Any, *, now: datetime) -> ListingOut:
-    return ListingOut(
-        id=row.listing_id,
-        kind=row.kind,
-        area=row.area,
-        name=row.name,
-        summary=row.summary,
-        description=row.description,
-        provider_name=row.provider_name,
-        town=row.town,
-        near=row.near or None,
-        distance_metres=round(row.distance) if row.distance is not None else None,
-        address=row.address,
-        website=row.website,
-        # PostgreSQL's own JSON goes out as it is: no parsing on the hot path.
-        sessions=cast(Any, Raw(row.sessions.encode())),
-        price_pence=row.price_pence,
-        price_per=row.price_per,
-        places_left=row.places_left,
-        access=cast(Any, Raw(row.access.encode())),
-        confirmed_on=row.confirmed_on,
-        confirmed_lately=row.confirmed_until is not None and row.confirmed_until >= now.date(),
-    )
+def _public_out(row: Any) -> ListingOut:
+    """Return a row of the projection: its columns are in the order of the fields.
+
+    PostgreSQL's own JSON goes out as it is: no parsing on the hot path.
+    """
+    sessions, access = Raw(row[12].encode()), Raw(row[16].encode())
+    fields: tuple[Any, ...] = (*row[:12], sessions, *row[13:16], access, row[17], row[18])
+    return ListingOut(*fields)

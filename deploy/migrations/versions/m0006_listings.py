@@ -95,11 +95,22 @@ CREATE TABLE listing_public (
 );
 CREATE INDEX ix_listing_public_tsv ON listing_public USING gin (tsv);
 CREATE INDEX ix_listing_public_place ON listing_public USING gist (point(easting, northing));
-CREATE INDEX ix_listing_public_name_spelling ON listing_public USING gin (name gin_trgm_ops);
 GRANT SELECT, INSERT, DELETE ON listing_public TO kith_app;
 GRANT UPDATE (area, name, summary, description, provider_name, town, near, easting, northing,
     address, website, sessions, days, price_pence, price_per, places_left, access, confirmed_on,
     confirmed_until) ON listing_public TO kith_app;
+"""
+
+# How listings spell. Not unique on purpose: an import of a minute must not hold up whoever
+# publishes the same new word meanwhile.
+WORDS = """
+CREATE TABLE listing_words (
+    id uuid DEFAULT uuidv7() CONSTRAINT pk_listing_words PRIMARY KEY,
+    word text NOT NULL
+);
+CREATE INDEX ix_listing_words_word ON listing_words (word);
+CREATE INDEX ix_listing_words_spelling ON listing_words USING gin (word gin_trgm_ops);
+GRANT SELECT, INSERT ON listing_words TO kith_app;
 """
 
 POLICIES = """
@@ -129,10 +140,10 @@ GRANT UPDATE (content_hash, name, summary, description, provider_name, note, out
 
 def upgrade() -> None:
     """Make listings."""
-    for statements in (LISTINGS, PUBLIC, POLICIES):
+    for statements in (LISTINGS, PUBLIC, WORDS, POLICIES):
         op.execute(statements)
 
 
 def downgrade() -> None:
     """Take listings away."""
-    op.execute("DROP TABLE listing_public, listings")
+    op.execute("DROP TABLE listing_words, listing_public, listings")
