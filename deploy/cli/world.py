@@ -44,6 +44,8 @@ class World:
             "KITH_BROKER_URL": settings.broker_url,
             "KITH_MODE": settings.mode,
             "KITH_HOME": str(home()),
+            # One text at a time on one thread: two threads on busy cores wait for each other.
+            "OPENBLAS_NUM_THREADS": "1",
         }
         if settings.migrate_url is not None:
             env["KITH_MIGRATE_URL"] = settings.migrate_url

@@ -87,7 +87,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS 
 DECLARE live sessions;
 BEGIN
     SELECT * INTO live FROM sessions s WHERE s.token_hash = wanted AND s.revoked_at IS NULL
-        AND s.expires_at > at AND s.last_used_at > at - idle;
+        AND s.expires_at > at AND s.last_used_at > at - idle
+        AND (s.account_id IS NULL OR EXISTS (
+            SELECT FROM accounts c WHERE c.id = s.account_id AND c.closed_at IS NULL));
     IF live.id IS NULL THEN RETURN; END IF;
     IF live.last_used_at < at - interval '5 minutes' THEN
         UPDATE sessions s SET last_used_at = at WHERE s.id = live.id AND s.revoked_at IS NULL;
@@ -96,7 +98,6 @@ BEGIN
         live.subject_id, coalesce((
             SELECT jsonb_agg(jsonb_build_array(r.area_id, a.slug, r.role) ORDER BY a.slug, r.role)
             FROM account_roles r JOIN areas a ON a.id = r.area_id
-            JOIN accounts c ON c.id = r.account_id AND c.closed_at IS NULL
             WHERE r.account_id = live.account_id AND r.ended_at IS NULL), '[]'::jsonb);
 END $$;
 CREATE FUNCTION app_redeem_code(wanted bytea, at timestamptz)
@@ -153,7 +154,10 @@ CREATE POLICY ended ON sessions FOR UPDATE TO kith_app
     USING (account_id = app_actor_id() OR subject_id = app_actor_id());
 ALTER TABLE come_back_codes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY made ON come_back_codes FOR INSERT TO kith_app
-    WITH CHECK (app_actor_kind() IS NOT NULL);
+    WITH CHECK (CASE subject_type
+        WHEN 'account' THEN app_actor_kind() = 'service'
+            OR subject_id = ANY (ARRAY(SELECT app_accounts_administered()))
+        ELSE app_actor_kind() = 'code_holder' AND subject_id = app_actor_id() END);
 CREATE POLICY seen ON come_back_codes FOR SELECT TO kith_app
     USING (subject_id = app_actor_id());
 CREATE POLICY ended ON come_back_codes FOR UPDATE TO kith_app

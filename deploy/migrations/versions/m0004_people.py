@@ -22,6 +22,7 @@ CREATE TABLE people (
     not_asked_until timestamptz,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    CONSTRAINT uq_people_id_area_id UNIQUE (id, area_id),
     CONSTRAINT ck_people_point CHECK ((easting IS NULL) = (northing IS NULL)),
     CONSTRAINT ck_people_not_asked_seven_days
         CHECK (not_asked_until <= created_at + interval '7 days')
@@ -61,6 +62,8 @@ CREATE TABLE statement_facts (
     CONSTRAINT ck_statement_facts_wanted CHECK (wanted IN ('yes', 'no', 'unknown'))
 );
 CREATE INDEX ix_statement_facts_person_id ON statement_facts (person_id);
+ALTER TABLE assignments ADD CONSTRAINT fk_assignments_person_id_area_id
+    FOREIGN KEY (person_id, area_id) REFERENCES people (id, area_id);
 """
 
 # A person's words are never edited: of a statement only its end may be written.
@@ -83,7 +86,7 @@ BEGIN
 END $$;
 CREATE CONSTRAINT TRIGGER strengths_first AFTER INSERT ON people
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app_strengths_first('id');
-CREATE CONSTRAINT TRIGGER strengths_first AFTER UPDATE OF ended_at ON statements
+CREATE CONSTRAINT TRIGGER strengths_first AFTER INSERT OR UPDATE OF ended_at ON statements
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app_strengths_first('person_id');
 CREATE FUNCTION app_words_stand() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -108,12 +111,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UNION ALL SELECT app_subject_id()
         WHERE app_actor_kind() = 'task' AND app_subject_id() IS NOT NULL
 $$;
-CREATE FUNCTION app_known_people() RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT app_own_people()
-    UNION ALL SELECT a.person_id FROM assignments a WHERE app_actor_kind() = 'person'
-        AND a.worker_account_id = app_actor_id() AND a.ended_at IS NULL
-$$;
 CREATE FUNCTION app_story_people() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT app_own_people()
@@ -125,8 +122,8 @@ $$;
 
 POLICIES = """
 ALTER TABLE people ENABLE ROW LEVEL SECURITY;
-CREATE POLICY known ON people FOR SELECT TO kith_app
-    USING (id = ANY (ARRAY(SELECT app_known_people())));
+CREATE POLICY story ON people FOR SELECT TO kith_app
+    USING (id = ANY (ARRAY(SELECT app_story_people())));
 CREATE POLICY started ON people FOR INSERT TO kith_app
     WITH CHECK (app_actor_kind() IN ('anonymous', 'person')
         AND account_id IS NOT DISTINCT FROM app_actor_id());
@@ -153,6 +150,16 @@ CREATE POLICY about_me ON assignments FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_own_people())));
 CREATE POLICY the_person ON assignments FOR UPDATE TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_own_people())));
+CREATE POLICY the_person_made ON come_back_codes FOR INSERT TO kith_app
+    WITH CHECK (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+CREATE POLICY the_person_seen ON come_back_codes FOR SELECT TO kith_app
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+CREATE POLICY the_person_ended ON come_back_codes FOR UPDATE TO kith_app
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+CREATE POLICY the_person_seen ON sessions FOR SELECT TO kith_app
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+CREATE POLICY the_person_ended ON sessions FOR UPDATE TO kith_app
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
 CREATE FUNCTION app_my_workers() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT a.worker_account_id FROM assignments a
@@ -171,11 +178,17 @@ GRANT SELECT, INSERT ON statement_facts TO kith_app;
 
 DOWN = """
 DROP POLICY my_workers ON accounts;
+DROP POLICY the_person_ended ON sessions;
+DROP POLICY the_person_seen ON sessions;
+DROP POLICY the_person_ended ON come_back_codes;
+DROP POLICY the_person_seen ON come_back_codes;
+DROP POLICY the_person_made ON come_back_codes;
+ALTER TABLE assignments DROP CONSTRAINT fk_assignments_person_id_area_id;
 DROP POLICY the_person ON assignments;
 DROP POLICY about_me ON assignments;
 DROP POLICY about_me ON read_receipts;
 DROP TABLE statement_facts, statements, practicalities, people CASCADE;
-DROP FUNCTION app_my_workers(), app_story_people(), app_known_people(), app_own_people(),
+DROP FUNCTION app_my_workers(), app_story_people(), app_own_people(),
     app_words_stand(), app_strengths_first();
 """
 
