@@ -1,5 +1,6 @@
 """The application: plugins, routers, handlers. The only place that knows every route."""
 
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from api.core.http import (
     observe,
     provide_keyed,
     provide_work,
+    readable,
 )
 from api.core.ratelimit import RateLimiter
 from api.core.redis import redis_for
@@ -76,10 +78,13 @@ async def prometheus(
 ) -> Response[bytes]:
     """Metrics, for the machine itself or with the metrics token; not there for anybody else."""
     here = request.client is None or request.client.host in ("127.0.0.1", "::1")
+    # Passed on by a proxy on this machine, it is from somewhere else.
+    passed_on = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     wanted = settings.metrics_token
-    if wanted is None and not here:
+    if wanted is None and (passed_on or not here):
         raise NotFoundException
-    if wanted is not None and request.headers.get("x-metrics-token") != wanted:
+    sent = request.headers.get("x-metrics-token", "")
+    if wanted is not None and not hmac.compare_digest(sent.encode(), wanted.encode()):
         raise NotFoundException
     async with database.public() as connection:
         body = await metrics.render(connection, now=clock.now())
@@ -131,12 +136,15 @@ def create_app(settings: Settings) -> Litestar:
             "work": Provide(provide_work),
             "keyed": Provide(provide_keyed),
         },
-        middleware=[observe, DefineMiddleware(Authentication)],
+        middleware=[DefineMiddleware(Authentication)],
+        before_request=readable,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.body_limit_bytes,
         openapi_config=_openapi(),
         on_app_init=[_plain_logging],
     )
+    # Around everything: an unknown address and a token that is refused are observed too.
+    app.asgi_handler = observe(app.asgi_handler)
     reference.close_schemas(app.openapi_schema)
     return app
 

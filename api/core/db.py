@@ -7,7 +7,7 @@ so that row-level policies and code agree on both. Read sessions are READ ONLY i
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from api.core.errors import Refusal, busy
+from api.core.errors import Conflict, Refusal, busy, invalid
 from api.core.reads import PublicReads
 
 T = TypeVar("T")
@@ -28,7 +28,9 @@ _CONTEXT = text(
     " set_config('app.subject_id', :subject, true), set_config('app.now', :now, true)"
 )
 _CLASHES = {"40001", "40P01"}
-_BUSY = {"55P03", "57014", "53300", "57P01", "57P03"}
+_BUSY = {"55P03", "57014", "53300", "57P01", "57P03", "25P03"}
+_UNREADABLE = {"22021", "22P05"}
+_TAKEN = "23505"
 _TRIES = 3
 
 
@@ -68,6 +70,12 @@ def sqlstate(error: BaseException) -> str | None:
             return state
         seen = getattr(seen, "orig", None) or seen.__cause__
     return None
+
+
+def constraint(error: DBAPIError) -> str | None:
+    """Return the name of the constraint that an error is about."""
+    name = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+    return name if isinstance(name, str) else None
 
 
 class Database:
@@ -129,6 +137,7 @@ class Database:
             WriteSession(self._engine, expire_on_commit=False, autoflush=False) as session,
             session.begin(),
         ):
+            await _reach(session)
             await tell(session, actor=actor, now=now)
             yield session
 
@@ -147,6 +156,7 @@ class Database:
             ) as session,
             session.begin(),
         ):
+            await _reach(session)
             await tell(session, actor=actor, now=now)
             if role is not None:
                 await session.execute(text(f'SET LOCAL ROLE "{role}"'))
@@ -155,14 +165,15 @@ class Database:
     @asynccontextmanager
     async def public(self) -> AsyncIterator[AsyncConnection]:
         """Lend an AUTOCOMMIT, read-only connection without an actor: public projections only."""
-        async with self._public.connect() as connection:
+        async with _lend(self._public) as connection:
             yield connection
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection on which each statement stands alone: who is this token?"""
-        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
+        async with _lend(
+            self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        ) as connection:
             yield connection
 
     async def run(
@@ -182,12 +193,13 @@ class Database:
                     return await work(session)
             except DBAPIError as error:
                 if sqlstate(error) not in _CLASHES:
-                    raise as_refusal(error) or error from error
+                    known = as_refusal(error)
+                    if known is None:
+                        raise
+                    raise known from error
                 if attempt == _TRIES:
                     raise busy("two-at-once") from error
                 await asyncio.sleep(random.uniform(0.005, 0.03) * attempt)  # noqa: S311
-            except (PoolTimeout, OSError) as error:
-                raise busy("no-connection") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
@@ -212,8 +224,50 @@ async def tell(session: AsyncSession, *, actor: ActorContext, now: datetime) -> 
     )
 
 
+@asynccontextmanager
+async def _lend(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection; Unavailable when there is none to be had."""
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except (PoolTimeout, OSError) as error:
+            raise busy("no-connection") from error
+        yield connection
+
+
+async def _reach(session: AsyncSession) -> None:
+    """Take a connection for the session; Unavailable when there is none to be had."""
+    try:
+        await session.connection()
+    except (PoolTimeout, OSError) as error:
+        raise busy("no-connection") from error
+
+
 def as_refusal(error: DBAPIError) -> Refusal | None:
-    """Return "busy" for a lock, statement or connection limit; None for any other error."""
-    if sqlstate(error) in _BUSY or error.connection_invalidated:
+    """Return the refusal that a database error means; None for one that nobody foresaw.
+
+    Busy: a lock, statement or connection limit. Conflict: somebody else did the same at the same
+    moment, between the check and the insert. Invalid: text with a sign that cannot be kept.
+    """
+    state = sqlstate(error)
+    if state in _BUSY or error.connection_invalidated:
         return busy()
+    if state == _TAKEN:
+        return Conflict(
+            rule="at-the-same-moment",
+            detail="The same was done at the same moment. Nothing was changed by this request.",
+            who_can_change_it="Nobody needs to: it is there already.",
+            what_else=["Read it again; send your change once more if it is still needed."],
+        )
+    if state in _UNREADABLE:
+        return unreadable_text()
     return None
+
+
+def unreadable_text() -> Refusal:
+    """Return the refusal of text with a sign that is no text."""
+    return invalid(
+        "text-readable",
+        "body",
+        "There is a sign in this that is not text (NUL, or half of a pair).",
+    )

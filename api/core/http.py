@@ -1,5 +1,6 @@
 """The HTTP edge: who asks, under which trace, in which transaction, and how refusals look."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -21,13 +22,14 @@ from litestar.types import ASGIApp, Guard, Message, Receive, Scope, Send
 from sqlalchemy.exc import DBAPIError
 
 from api.core import clock, idempotency, metrics, refusals, trace
-from api.core.db import ActorContext, Database, WriteSession, as_refusal
+from api.core.db import ActorContext, Database, WriteSession, as_refusal, unreadable_text
 from api.core.errors import (
     FieldError,
     NotAllowed,
     NotSignedIn,
     Refusal,
     busy,
+    invalid,
 )
 
 P = ParamSpec("P")
@@ -232,6 +234,42 @@ async def provide_keyed(
     """Give a handler a Work that honours an Idempotency-Key."""
     handler = cast(HTTPRouteHandler, request.scope["route_handler"])
     return Work(request, database, idempotency_key, handler.status_code)
+
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+# A string without an end reaches to the end: nothing is looked at twice.
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*"?|([\[{])|([\]}])', re.DOTALL)
+_DEEPEST = 100
+
+
+async def readable(request: Request[Any, Any, Any]) -> None:
+    """Refuse, before it is decoded, a body that is no text or nested beyond all use.
+
+    The decoder takes an escaped NUL, which PostgreSQL cannot keep, and it fails in ways of its
+    own on half a character or a thousand brackets.
+    """
+    if request.method not in ("POST", "PUT", "PATCH"):
+        return
+    body = await request.body()
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise unreadable_text() from None
+    if _NUL.search(body):
+        raise unreadable_text()
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
+        raise invalid("nested-too-deep", "body", "This has too many things inside one another.")
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for found in _NESTING.finditer(body):
+        if found[1]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[2]:
+            depth -= 1
+    return deepest
 
 
 def problem(refusal: Refusal) -> Response[Problem]:

@@ -58,14 +58,19 @@ async def once(
     secrets, so a code that was lost on the way is made anew there. Raises Invalid when the key
     was used with another request, Conflict while the first is still under way, Gone when the
     answer is older than 90 days.
+
+    The transaction is told owner and key: row-level policies open the row to nobody else.
     """
     owner = f"{actor.kind}:{actor.id or ''}"
     lock = hashlib.sha256(f"{owner}\0{key}".encode()).digest()[:8]
-    got = await tx.scalar(
-        text("SELECT pg_try_advisory_xact_lock(:lock)"),
-        {"lock": int.from_bytes(lock, "big", signed=True)},
+    told = await tx.execute(
+        text(
+            "SELECT pg_try_advisory_xact_lock(:lock) AS alone,"
+            " set_config('app.idempotency_key', :row, true)"
+        ),
+        {"lock": int.from_bytes(lock, "big", signed=True), "row": f"{owner} {key}"},
     )
-    if not got:
+    if not told.one().alone:
         raise Conflict(
             rule="idempotency-under-way",
             detail="The same request is being dealt with at this moment.",

@@ -17,6 +17,10 @@ if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 if n > tonumber(ARGV[1]) then return redis.call('PTTL', KEYS[1]) end
 return -1
 """
+_GIVE_BACK = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
+return 0
+"""
 _FALLBACK_SHARE = 4
 _FALLBACK_KEYS = 10_000
 
@@ -27,6 +31,7 @@ class RateLimiter:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._script = redis.register_script(_LUA)
+        self._undo = redis.register_script(_GIVE_BACK)
         self._local: dict[str, deque[float]] = {}
 
     async def hit(self, key: str, *, limit: int, window_seconds: int) -> None:
@@ -46,6 +51,14 @@ class RateLimiter:
                 what_else=["Wait, then try once more.", "Ask your worker, or start again."],
                 retry_after_seconds=seconds,
             )
+
+    async def give_back(self, key: str) -> None:
+        """Take back one try that turned out right: only what failed is to count."""
+        try:
+            await self._undo(keys=[f"kith:rate:{key}"])
+        except (RedisError, OSError):
+            if self._local.get(key):
+                self._local[key].pop()
 
     def _hit_locally(self, key: str, limit: int, window_seconds: int) -> int:
         now = time.monotonic()

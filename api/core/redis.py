@@ -3,6 +3,8 @@
 from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 TIMEOUT_SECONDS = 0.5
 
@@ -12,6 +14,8 @@ def redis_for(broker_url: str) -> Redis:
 
     Nothing is connected yet. Short timeouts: a broker that is down delays nobody.
     """
+    # Without this the client tries again, for seconds, before it says that nobody is there.
+    once = Retry(NoBackoff(), 0)
     parts = urlsplit(broker_url)
     if parts.scheme == "redis+socket":
         number = int(parse_qs(parts.query).get("virtual_host", ["0"])[0])
@@ -20,8 +24,12 @@ def redis_for(broker_url: str) -> Redis:
             db=number,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=once,
         )
     client: Redis = Redis.from_url(
-        broker_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        broker_url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=once,
     )
     return client

@@ -23,6 +23,7 @@ class EnquiryRow(NamedTuple):
     seen_at: datetime | None
     answered_at: datetime | None
     overdue_at: datetime | None
+    account_id: UUID | None
 
 
 _SELECT = select(
@@ -35,6 +36,7 @@ _SELECT = select(
     Enquiry.seen_at,
     Enquiry.answered_at,
     Enquiry.overdue_at,
+    Enquiry.account_id,
 ).join(Area, Area.id == Enquiry.area_id)
 
 
@@ -46,10 +48,10 @@ async def one(tx: AsyncSession, *, enquiry_id: UUID) -> EnquiryRow | None:
 
 
 async def waiting(
-    tx: AsyncSession, *, after: tuple[datetime, UUID] | None, limit: int
+    tx: AsyncSession, *, area_ids: list[UUID], after: tuple[datetime, UUID] | None, limit: int
 ) -> list[EnquiryRow]:
-    """Return unanswered enquiries that the actor may see, the soonest due first."""
-    statement = _SELECT.where(Enquiry.answered_at.is_(None))
+    """Return unanswered enquiries of areas that the actor may see, the soonest due first."""
+    statement = _SELECT.where(Enquiry.answered_at.is_(None), Enquiry.area_id.in_(area_ids))
     if after is not None:
         statement = statement.where(tuple_(Enquiry.due_at, Enquiry.id) > tuple_(*after))
     rows = await tx.execute(statement.order_by(Enquiry.due_at, Enquiry.id).limit(limit))

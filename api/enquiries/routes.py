@@ -28,7 +28,7 @@ async def waiting(
     cursor: Annotated[str | None, QueryParameter(max_length=200)] = None,
 ) -> EnquiryList:
     """What waits for an answer in your areas, the soonest due first."""
-    return await work.write(service.waiting, cursor=cursor)
+    return await work.write(service.waiting, actor=work.actor, cursor=cursor)
 
 
 @get("/{enquiry_id:uuid}", guards=[allow("signed_in")], responses=ANSWERS)
@@ -47,6 +47,7 @@ async def answer(
         lambda tx: service.answer(
             tx, actor=keyed.actor, now=keyed.now, enquiry_id=enquiry_id, new=data
         ),
+        lambda tx, first: service.answer_again(tx, first, enquiry_id=enquiry_id),
     )
 
 

@@ -25,7 +25,7 @@ from api.enquiries.schemas import (
     NewEnquiry,
 )
 from api.identity import service as identity
-from api.identity.rules import FRONT_DOOR, Actor, CodeHolder
+from api.identity.rules import FRONT_DOOR, Actor, CodeHolder, Person
 from api.people.rules import ALWAYS_OPEN
 
 A_PAGE = 50
@@ -82,13 +82,22 @@ async def ask_again(tx: WriteSession, first: EnquiryAsked, *, now: datetime) -> 
     """Answer a repeated asking: the same enquiry, with one more code to it."""
     await db.tell(tx, actor=_holder(first.id), now=now)
     first.code = await identity.issue_code(tx, now=now, subject_type="enquiry", subject_id=first.id)
+    await audit.record(
+        tx,
+        actor=_holder(first.id),
+        now=now,
+        action="code.renewed",
+        subject_type="enquiry",
+        subject_id=first.id,
+    )
     return first
 
 
-async def waiting(tx: WriteSession, *, cursor: str | None) -> EnquiryList:
-    """Return the unanswered enquiries of the actor's areas, the soonest due first."""
+async def waiting(tx: WriteSession, *, actor: Person, cursor: str | None) -> EnquiryList:
+    """Return what waits at the front doors where the actor works, the soonest due first."""
     after = pagination.decode(cursor, tuple[datetime, UUID]) if cursor is not None else None
-    rows = await queries.waiting(tx, after=after, limit=A_PAGE + 1)
+    area_ids = sorted({held.area_id for held in actor.roles if held.role in FRONT_DOOR})
+    rows = await queries.waiting(tx, area_ids=area_ids, after=after, limit=A_PAGE + 1)
     page = rows[:A_PAGE]
     last = page[-1] if len(rows) > A_PAGE else None
     return EnquiryList(
@@ -111,10 +120,8 @@ async def waiting(tx: WriteSession, *, cursor: str | None) -> EnquiryList:
 async def read(tx: WriteSession, *, actor: Actor, now: datetime, enquiry_id: UUID) -> EnquiryOut:
     """Return one enquiry with its words and times; the front door's first look is an event."""
     row = await _visible(tx, enquiry_id=enquiry_id)
-    if row.seen_at is None and actor.has_role(*FRONT_DOOR, area=row.area):
-        await tx.execute(update(Enquiry).where(Enquiry.id == enquiry_id).values(seen_at=now))
-        await _happened(tx, enquiry_id=enquiry_id, what="seen", actor=actor, now=now)
-        row = row._replace(seen_at=now)
+    if _is_front_door(actor, row):
+        row = await _seen(tx, row, actor=actor, now=now)
     await audit.receipt(tx, actor=actor, now=now, about_id=enquiry_id, what="enquiry")
     return EnquiryOut(
         id=row.id,
@@ -141,7 +148,9 @@ async def answer(
 ) -> EnquiryOut:
     """Answer as the front door, which stops the clock; or add a word as whoever asked."""
     row = await _visible(tx, enquiry_id=enquiry_id)
-    front_door = actor.has_role(*FRONT_DOOR, area=row.area)
+    front_door = _is_front_door(actor, row)
+    if front_door:
+        row = await _seen(tx, row, actor=actor, now=now)
     await _add_message(
         tx,
         enquiry_id=enquiry_id,
@@ -182,6 +191,30 @@ async def sweep_overdue(tx: WriteSession, *, actor: ActorContext, now: datetime)
         await tx.execute(update(Enquiry).where(Enquiry.id == enquiry_id).values(overdue_at=now))
         await _happened(tx, enquiry_id=enquiry_id, what="overdue", actor=actor, now=now)
     return len(late)
+
+
+async def answer_again(tx: WriteSession, first: EnquiryOut, *, enquiry_id: UUID) -> EnquiryOut:
+    """Give the first answer again, to whoever may still see the enquiry."""
+    await _visible(tx, enquiry_id=enquiry_id)
+    return first
+
+
+def _is_front_door(actor: Actor, row: queries.EnquiryRow) -> bool:
+    """Return whether the actor answers here. Nobody is the front door of their own question."""
+    if isinstance(actor, Person) and actor.id == row.account_id:
+        return False
+    return actor.has_role(*FRONT_DOOR, area=row.area)
+
+
+async def _seen(
+    tx: WriteSession, row: queries.EnquiryRow, *, actor: Actor, now: datetime
+) -> queries.EnquiryRow:
+    """Note the front door's first look, once."""
+    if row.seen_at is not None:
+        return row
+    await tx.execute(update(Enquiry).where(Enquiry.id == row.id).values(seen_at=now))
+    await _happened(tx, enquiry_id=row.id, what="seen", actor=actor, now=now)
+    return row._replace(seen_at=now)
 
 
 def _holder(enquiry_id: UUID) -> CodeHolder:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, Text, text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, LargeBinary, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.metadata import PERSONAL, Base, shared
@@ -99,6 +99,8 @@ class Assignment(Base):
             postgresql_where=text("ended_at IS NULL"),
         ),
         Index("ix_assignments_person_id", "person_id"),
+        # By name: people stand above identity. A person is worked with in their own area.
+        ForeignKeyConstraint(["person_id", "area_id"], ["people.id", "people.area_id"]),
         PERSONAL,
     )
 

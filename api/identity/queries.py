@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from api.identity.models import Account, Assignment
+from api.identity.models import Account, AccountRole, Assignment
 
 
 class SessionRow(NamedTuple):
@@ -39,6 +39,20 @@ class AssignmentRow(NamedTuple):
     agreed_at: datetime | None
 
 
+MOST_ASSIGNMENTS = 500
+
+_RUNNING = (
+    select(
+        Assignment.id,
+        Assignment.worker_account_id,
+        Account.called,
+        Assignment.person_id,
+        Assignment.started_at,
+        Assignment.agreed_at,
+    )
+    .outerjoin(Account, Account.id == Assignment.worker_account_id)
+    .where(Assignment.ended_at.is_(None))
+)
 _SESSION = text("SELECT * FROM app_session(:token_hash, :at, :idle)")
 _REDEEM = text("SELECT subject_type, subject_id FROM app_redeem_code(:code_hash, :at)")
 _DEMO = text("SELECT app_demo_account(:who)")
@@ -65,22 +79,40 @@ async def demo_account(tx: AsyncSession, *, who: str) -> UUID | None:
     return account_id
 
 
-async def assignments(
-    tx: AsyncSession,
-) -> list[AssignmentRow]:
+async def assignments(tx: AsyncSession) -> list[AssignmentRow]:
     """Return the running assignments that the actor may see, oldest first."""
     rows = await tx.execute(
-        select(
-            Assignment.id,
-            Assignment.worker_account_id,
-            Account.called,
-            Assignment.person_id,
-            Assignment.started_at,
-            Assignment.agreed_at,
-        )
-        .outerjoin(Account, Account.id == Assignment.worker_account_id)
-        .where(Assignment.ended_at.is_(None))
-        .order_by(Assignment.started_at, Assignment.id)
-        .limit(500)
+        _RUNNING.order_by(Assignment.started_at, Assignment.id).limit(MOST_ASSIGNMENTS)
     )
     return [AssignmentRow._make(row) for row in rows]
+
+
+async def assignment(tx: AsyncSession, *, assignment_id: UUID) -> AssignmentRow:
+    """Return one running assignment that the actor may see."""
+    return AssignmentRow._make(
+        (await tx.execute(_RUNNING.where(Assignment.id == assignment_id))).one()
+    )
+
+
+async def works_with(tx: AsyncSession, *, worker_account_id: UUID, person_id: UUID) -> bool:
+    """Return whether the actor can see that this worker works with this person."""
+    found = await tx.scalar(
+        select(Assignment.id).where(
+            Assignment.worker_account_id == worker_account_id,
+            Assignment.person_id == person_id,
+            Assignment.ended_at.is_(None),
+        )
+    )
+    return found is not None
+
+
+async def roles_in(tx: AsyncSession, *, account_id: UUID, area_id: UUID) -> set[str]:
+    """Return the roles that an account has in an area, as far as the actor may see."""
+    rows = await tx.scalars(
+        select(AccountRole.role).where(
+            AccountRole.account_id == account_id,
+            AccountRole.area_id == area_id,
+            AccountRole.ended_at.is_(None),
+        )
+    )
+    return set(rows)

@@ -7,10 +7,11 @@ from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from api.core.config import Settings
 from api.core.http import ANSWERS, Work, allow
 from api.core.ratelimit import RateLimiter
-from api.identity import service
-from api.identity.rules import Person
+from api.identity import assignments, service
+from api.identity.rules import Person, Role
 from api.identity.schemas import (
     AccountMade,
     AssignmentList,
@@ -34,14 +35,19 @@ async def sign_in(
     request: Request[Any, Any, Any],
     work: NamedDependency[Work],
     limiter: NamedDependency[RateLimiter],
+    settings: NamedDependency[Settings],
 ) -> SessionStarted:
-    """Sign in with a code. Tries with codes are limited by address."""
+    """Sign in with a code. Wrong codes are limited by address."""
+    tries = f"sign-in:{request.client.host if request.client else 'local'}"
     if isinstance(data, ByCode):
-        address = request.client.host if request.client else "local"
-        await limiter.hit(
-            f"sign-in:{address}", limit=SIGN_IN_TRIES, window_seconds=SIGN_IN_WINDOW_SECONDS
-        )
-    return await work.write(service.sign_in, actor=work.actor, now=work.now, credential=data)
+        await limiter.hit(tries, limit=SIGN_IN_TRIES, window_seconds=SIGN_IN_WINDOW_SECONDS)
+    started = await work.write(
+        service.sign_in, actor=work.actor, now=work.now, credential=data, mode=settings.mode
+    )
+    if isinstance(data, ByCode):
+        # A day centre or a library has one address for all who sign in there.
+        await limiter.give_back(tries)
+    return started
 
 
 @post("/v1/sessions/rotate", guards=[allow("signed_in")], responses=ANSWERS)
@@ -76,18 +82,40 @@ async def create_account(data: JSONBody[NewAccount], keyed: NamedDependency[Work
     )
 
 
+@delete(
+    "/v1/accounts/{account_id:uuid}/roles/{area:str}/{role:str}",
+    guards=[allow("role:area_admin")],
+    responses=ANSWERS,
+)
+async def end_role(
+    account_id: FromPath[UUID],
+    area: FromPath[str],
+    role: FromPath[Role],
+    work: NamedDependency[Work],
+) -> None:
+    """End a role, and with the last one the work with people there."""
+    await work.write(
+        service.end_role,
+        actor=work.actor,
+        now=work.now,
+        account_id=account_id,
+        area=area,
+        role=role,
+    )
+
+
 @post("/v1/assignments", guards=[allow("role:area_admin,manager")], responses=ANSWERS)
 async def assign(data: JSONBody[NewAssignment], keyed: NamedDependency[Work]) -> AssignmentOut:
     """Let somebody work with a person. The story stays closed until the person agrees."""
     return await keyed.once(
-        AssignmentOut, lambda tx: service.assign(tx, actor=keyed.actor, now=keyed.now, new=data)
+        AssignmentOut, lambda tx: assignments.assign(tx, actor=keyed.actor, now=keyed.now, new=data)
     )
 
 
 @get("/v1/assignments", guards=[allow("signed_in")], responses=ANSWERS)
 async def my_assignments(work: NamedDependency[Work]) -> AssignmentList:
     """Who works with you, or whom you work with."""
-    return await work.write(service.my_assignments)
+    return await work.write(assignments.mine)
 
 
 @post(
@@ -98,15 +126,13 @@ async def my_assignments(work: NamedDependency[Work]) -> AssignmentList:
 )
 async def agree(assignment_id: FromPath[UUID], work: NamedDependency[Work]) -> None:
     """Say, as the person, that this worker may read your story."""
-    await work.write(service.agree, actor=work.actor, now=work.now, assignment_id=assignment_id)
+    await work.write(assignments.agree, actor=work.actor, now=work.now, assignment_id=assignment_id)
 
 
 @delete("/v1/assignments/{assignment_id:uuid}", guards=[allow("signed_in")], responses=ANSWERS)
 async def end_assignment(assignment_id: FromPath[UUID], work: NamedDependency[Work]) -> None:
     """End it. No reason is asked."""
-    await work.write(
-        service.end_assignment, actor=work.actor, now=work.now, assignment_id=assignment_id
-    )
+    await work.write(assignments.end, actor=work.actor, now=work.now, assignment_id=assignment_id)
 
 
 router = Router(
@@ -117,6 +143,7 @@ router = Router(
         sign_out,
         me,
         create_account,
+        end_role,
         assign,
         my_assignments,
         agree,

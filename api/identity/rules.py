@@ -1,6 +1,7 @@
 """Who can act, in which roles, and how secrets look. No I/O here."""
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,8 @@ SubjectType = Literal["account", "person", "enquiry"]
 
 # The front door of an area: whoever may see and answer what people ask there.
 FRONT_DOOR: tuple[Role, ...] = ("professional", "manager", "scheme_worker")
+# Whoever may be asked to work with a person there.
+WORK_WITH_PEOPLE: tuple[Role, ...] = (*FRONT_DOOR, "supporter", "advocate")
 
 SESSION_LASTS = timedelta(days=30)
 SESSION_IDLE = timedelta(days=7)
@@ -38,6 +41,7 @@ CODE_LASTS: dict[str, timedelta] = {
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH = 26
+_BETWEEN = re.compile(r"[\s.\-\u2010-\u2015]")
 _ALIKE = str.maketrans({"O": "0", "I": "1", "L": "1", "U": "V"})
 
 
@@ -167,7 +171,7 @@ def new_code() -> str:
 
 def normal_code(code: str) -> str | None:
     """Return a code as it was made, however it was typed; None when it cannot be one."""
-    signs = "".join(code.upper().split()).replace("-", "").translate(_ALIKE)
+    signs = _BETWEEN.sub("", code.upper()).translate(_ALIKE)
     if len(signs) != _CODE_LENGTH or any(sign not in _ALPHABET for sign in signs):
         return None
     return signs

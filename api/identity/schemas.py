@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from api.areas.rules import Slug
 from api.identity.rules import Profession, Role
 
-Called = Annotated[str, Meta(min_length=1, max_length=80)]
+Called = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"\S")]
 
 
 class ByCode(Struct, tag_field="by", tag="code", forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Sign-in, accounts, roles, assignments.
+"""Sign-in, accounts, roles. Who works with whom: ``assignments``.
 
 Real sign-in (OpenID Connect) joins at one seam: a further Credential, and a branch in ``prove``.
 """
@@ -11,8 +11,9 @@ from sqlalchemy import insert, update
 
 from api.areas import service as areas
 from api.core import audit
+from api.core.config import Mode
 from api.core.db import ActorContext, Database, WriteSession
-from api.core.errors import Conflict, NotAllowed, NotSignedIn, invalid, not_found
+from api.core.errors import NotAllowed, NotSignedIn, invalid, not_found
 from api.core.ids import new_id
 from api.identity import queries
 from api.identity.models import Account, AccountRole, Assignment, ComeBackCode, Session
@@ -20,6 +21,7 @@ from api.identity.rules import (
     CODE_LASTS,
     SESSION_IDLE,
     SESSION_LASTS,
+    WORK_WITH_PEOPLE,
     Actor,
     Anonymous,
     CodeHolder,
@@ -34,12 +36,9 @@ from api.identity.rules import (
 )
 from api.identity.schemas import (
     AccountMade,
-    AssignmentList,
-    AssignmentOut,
     ByCode,
     Credential,
     NewAccount,
-    NewAssignment,
     NewRole,
     SessionStarted,
 )
@@ -74,15 +73,18 @@ async def resolve(database: Database, token: str | None, *, now: datetime) -> Ac
 
 
 async def sign_in(
-    tx: WriteSession, *, actor: ActorContext, now: datetime, credential: Credential
+    tx: WriteSession, *, actor: ActorContext, now: datetime, credential: Credential, mode: Mode
 ) -> SessionStarted:
     """Start a session for whoever the credential proves; NotSignedIn when it proves nobody."""
-    proven = await prove(tx, now=now, credential=credential)
+    proven = await prove(tx, now=now, credential=credential, mode=mode)
     return await start_session(tx, actor=actor, now=now, proven=proven)
 
 
-async def prove(tx: WriteSession, *, now: datetime, credential: Credential) -> Proven:
-    """Return whom a credential proves. The one seam for further ways to sign in."""
+async def prove(tx: WriteSession, *, now: datetime, credential: Credential, mode: Mode) -> Proven:
+    """Return whom a credential proves. The one seam for further ways to sign in.
+
+    One of the demo's people is let in when both this process and the database are a demo's.
+    """
     if isinstance(credential, ByCode):
         code = normal_code(credential.code)
         row = None
@@ -91,7 +93,9 @@ async def prove(tx: WriteSession, *, now: datetime, credential: Credential) -> P
         if row is None:
             raise unknown_credential("code-unknown", "This code is not known, or it has ended.")
         return Proven(cast(SubjectType, row.subject_type), row.subject_id)
-    account_id = await queries.demo_account(tx, who=credential.who)
+    account_id = None
+    if mode == "demo":
+        account_id = await queries.demo_account(tx, who=credential.who)
     if account_id is None:
         raise unknown_credential("demo-only", "There is no such person in a demo here.")
     return Proven("account", account_id)
@@ -184,6 +188,37 @@ async def issue_code(
     return code
 
 
+async def end_codes(
+    tx: WriteSession,
+    *,
+    actor: Actor,
+    now: datetime,
+    subject_type: SubjectType,
+    subject_id: UUID,
+) -> None:
+    """End all codes to a subject, and whoever came in with one, except the session in use."""
+    await tx.execute(
+        update(ComeBackCode)
+        .where(
+            ComeBackCode.subject_type == subject_type,
+            ComeBackCode.subject_id == subject_id,
+            ComeBackCode.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+    )
+    in_use = actor.session_id if isinstance(actor, CodeHolder) else None
+    await tx.execute(
+        update(Session)
+        .where(
+            Session.subject_type == subject_type,
+            Session.subject_id == subject_id,
+            Session.id.is_distinct_from(in_use),
+            Session.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+    )
+
+
 async def create_account(
     tx: WriteSession,
     *,
@@ -196,6 +231,9 @@ async def create_account(
 
     An area admin gives roles in their own area only; NotAllowed otherwise.
     """
+    held = [(role.area, role.role) for role in new.roles]
+    if len(held) != len(set(held)):
+        raise invalid("role-once", "roles", "Each role in an area is given once.")
     account_id = new_id()
     await tx.execute(
         insert(Account).values(id=account_id, called=new.called, demo_key=demo_key, created_at=now)
@@ -219,12 +257,7 @@ async def give_role(
 ) -> None:
     """Give an account a role in an area. A professional has a profession, nobody else has."""
     area = await areas.area_named(tx, slug=new.area)
-    if actor.kind != "service" and not actor.has_role("area_admin", area=new.area):
-        raise NotAllowed(
-            rule="own-area",
-            detail="Roles are given by the admin of that area.",
-            who_can_change_it="The admin of that area.",
-        )
+    _require_admin(actor, area=new.area)
     if (new.role == "professional") != (new.profession is not None):
         raise invalid(
             "profession-named",
@@ -252,104 +285,71 @@ async def give_role(
     )
 
 
-async def assign(
-    tx: WriteSession, *, actor: Actor, now: datetime, new: NewAssignment
-) -> AssignmentOut:
-    """Let somebody work with a person. They see the story only after the person's own yes."""
-    area = await areas.area_named(tx, slug=new.area)
-    if actor.kind != "service" and not actor.has_role("area_admin", "manager", area=new.area):
-        raise NotAllowed(
-            rule="own-area",
-            detail="Who works with whom is decided by a manager of that area.",
-            who_can_change_it="A manager of that area.",
+async def end_role(
+    tx: WriteSession, *, actor: Actor, now: datetime, account_id: UUID, area: str, role: Role
+) -> None:
+    """End a role of an account in an area, at once. NotFound when it is not held.
+
+    Whoever is left without a role to work with people there stops working with them: what they
+    were let into ends too.
+    """
+    _require_admin(actor, area=area)
+    found = await areas.area_named(tx, slug=area)
+    ended = await tx.execute(
+        update(AccountRole)
+        .where(
+            AccountRole.account_id == account_id,
+            AccountRole.area_id == found.id,
+            AccountRole.role == role,
+            AccountRole.ended_at.is_(None),
         )
-    running = [
-        row
-        for row in await queries.assignments(tx)
-        if row.worker_account_id == new.worker_account_id and row.person_id == new.person_id
-    ]
-    if running:
-        raise Conflict(
-            rule="assigned-once",
-            detail="They already work with this person.",
-            who_can_change_it="Nobody needs to.",
-        )
-    assignment_id = new_id()
-    await tx.execute(
-        insert(Assignment).values(
-            id=assignment_id,
-            worker_account_id=new.worker_account_id,
-            person_id=new.person_id,
-            area_id=area.id,
-            made_by=actor.id,
-            started_at=now,
-        )
+        .values(ended_at=now)
+        .returning(AccountRole.id)
     )
+    if ended.scalar_one_or_none() is None:
+        raise not_found("role")
     await audit.record(
         tx,
         actor=actor,
         now=now,
-        action="assignment.made",
-        subject_type="person",
-        subject_id=new.person_id,
+        action=f"role.ended.{role}",
+        subject_type="account",
+        subject_id=account_id,
     )
-    return AssignmentOut(
-        id=assignment_id,
-        worker_account_id=new.worker_account_id,
-        worker_called="",
-        person_id=new.person_id,
-        started_at=now,
-        agreed_at=None,
-    )
+    left = await queries.roles_in(tx, account_id=account_id, area_id=found.id)
+    if left.isdisjoint(WORK_WITH_PEOPLE):
+        await _end_work(tx, actor=actor, now=now, account_id=account_id, area_id=found.id)
 
 
-async def my_assignments(tx: WriteSession) -> AssignmentList:
-    """Return the running assignments that the actor is part of or manages."""
-    return AssignmentList(
-        items=[
-            AssignmentOut(
-                id=row.id,
-                worker_account_id=row.worker_account_id,
-                worker_called=row.worker_called or "",
-                person_id=row.person_id,
-                started_at=row.started_at,
-                agreed_at=row.agreed_at,
-            )
-            for row in await queries.assignments(tx)
-        ]
-    )
-
-
-async def agree(tx: WriteSession, *, actor: Actor, now: datetime, assignment_id: UUID) -> None:
-    """Say, as the person, that this worker may read one's story. NotFound for anybody else."""
-    await _change(tx, actor=actor, now=now, assignment_id=assignment_id, agreed=True)
-
-
-async def end_assignment(
-    tx: WriteSession, *, actor: Actor, now: datetime, assignment_id: UUID
+async def _end_work(
+    tx: WriteSession, *, actor: Actor, now: datetime, account_id: UUID, area_id: UUID
 ) -> None:
-    """End it: by the person, the worker or a manager. No reason is asked."""
-    await _change(tx, actor=actor, now=now, assignment_id=assignment_id, agreed=False)
-
-
-async def _change(
-    tx: WriteSession, *, actor: Actor, now: datetime, assignment_id: UUID, agreed: bool
-) -> None:
-    values = {"agreed_at": now} if agreed else {"ended_at": now}
-    changed = await tx.execute(
+    ended = await tx.scalars(
         update(Assignment)
-        .where(Assignment.id == assignment_id, Assignment.ended_at.is_(None))
-        .values(**values)
+        .where(
+            Assignment.worker_account_id == account_id,
+            Assignment.area_id == area_id,
+            Assignment.ended_at.is_(None),
+        )
+        .values(ended_at=now)
         .returning(Assignment.person_id)
     )
-    person_id = changed.scalar_one_or_none()
-    if person_id is None:
-        raise not_found("assignment")
-    await audit.record(
-        tx,
-        actor=actor,
-        now=now,
-        action="assignment.agreed" if agreed else "assignment.ended",
-        subject_type="person",
-        subject_id=person_id,
-    )
+    for person_id in ended:
+        await audit.record(
+            tx,
+            actor=actor,
+            now=now,
+            action="assignment.ended",
+            subject_type="person",
+            subject_id=person_id,
+            why="role-ended",
+        )
+
+
+def _require_admin(actor: Actor, *, area: str) -> None:
+    if actor.kind != "service" and not actor.has_role("area_admin", area=area):
+        raise NotAllowed(
+            rule="own-area",
+            detail="Roles are given and taken by the admin of that area.",
+            who_can_change_it="The admin of that area.",
+        )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.core.metadata import PERSONAL, Base, shared
@@ -13,7 +13,11 @@ class Person(Base):
     """Somebody with a story. No account, diagnosis or eligibility is needed."""
 
     __tablename__ = "people"
-    __table_args__ = (Index("ix_people_area_id", "area_id"), PERSONAL)
+    __table_args__ = (
+        UniqueConstraint("id", "area_id"),
+        Index("ix_people_area_id", "area_id"),
+        PERSONAL,
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, info=shared("row"))
     account_id: Mapped[UUID | None] = mapped_column(

@@ -1,5 +1,6 @@
 """A person's story: begun with two questions, kept in their own words."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -50,12 +51,16 @@ async def start(
     said = [NewStatement(kind="strength", words=words) for words in story.good_at]
     said += [NewStatement(kind="goal", words=words) for words in story.want_to]
     said += story.also
-    if not any(one.kind in STRENGTHS_FIRST for one in said) and not story.not_asked_yet:
+    if not _asked(said) and not story.not_asked_yet:
         raise first_questions_missing()
     area = await areas.area_named(tx, slug=story.area)
     person_id = new_id()
-    ask_by = not_asked_until(now) if story.not_asked_yet else None
-    if actor.kind == "person" and await _has_story(tx):
+    ask_by = None if _asked(said) else not_asked_until(now)
+    if isinstance(actor, CodeHolder) and actor.subject_type == "enquiry":
+        # The code of a question says nothing about whoever holds it: they start as anybody does.
+        actor = Anonymous()
+        await db.tell(tx, actor=actor, now=now)
+    if await _has_story(tx):
         raise Conflict(
             rule="one-story",
             detail="You have a story already.",
@@ -107,15 +112,9 @@ async def start_again(
 
 
 async def renew_code(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID) -> CodeOut:
-    """Make a new come-back code and end the earlier ones."""
+    """Make a new come-back code; end the earlier ones, and whoever came in with one of them."""
     await require_own(tx, person_id=person_id)
-    await tx.execute(
-        text(
-            "UPDATE come_back_codes SET revoked_at = :now"
-            " WHERE subject_id = :person AND subject_id = app_actor_id() AND revoked_at IS NULL"
-        ),
-        {"now": now, "person": person_id},
-    )
+    await identity.end_codes(tx, actor=actor, now=now, subject_type="person", subject_id=person_id)
     code = await identity.issue_code(tx, now=now, subject_type="person", subject_id=person_id)
     await audit.record(
         tx,
@@ -139,7 +138,6 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
         tx, actor=actor, now=now, about_id=person_id, what="story", version=found.version
     )
     out = [_statement_out(one, facts.get(one.id, [])) for one in said]
-    asked = any(one.kind in STRENGTHS_FIRST for one in said)
     return StoryOut(
         id=found.id,
         area=found.area,
@@ -152,7 +150,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
         travel_limit_metres=found.travel_limit_metres,
         spend_limit_pence=found.spend_limit_pence,
         matching_wanted=bool(found.matching_wanted),
-        ask_by=None if asked else found.not_asked_until,
+        ask_by=None if _asked(said) else found.not_asked_until,
         version=found.version,
     )
 
@@ -194,9 +192,15 @@ async def change(
 async def say(
     tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID, one: NewStatement
 ) -> StatementOut:
-    """Add a statement to one's own story."""
-    await require_own(tx, person_id=person_id)
+    """Add a statement to one's own story.
+
+    Once the 7 days of "not asked yet" are over, a strength, an interest or a goal comes first.
+    """
+    found = await require_own(tx, person_id=person_id)
     version = await _next_version(tx, person_id=person_id)
+    stands = found.not_asked_until is not None and now < found.not_asked_until
+    if not stands and not _asked([one, *await queries.statements(tx, person_id=person_id)]):
+        raise first_questions_missing("kind")
     out = await _say(tx, now=now, person_id=person_id, one=one, version=1)
     await _changed(
         tx, actor=actor, now=now, person_id=person_id, action="statement.said", version=version
@@ -213,12 +217,18 @@ async def say_anew(
     statement_id: UUID,
     one: NewStatement,
 ) -> StatementOut:
-    """Say something differently: a new version; the old one is kept."""
+    """Say something differently: a new version; the old one is kept.
+
+    The last strength, interest or goal may become another of these, and nothing else.
+    """
     await require_own(tx, person_id=person_id)
+    version = await _next_version(tx, person_id=person_id)
     old = await queries.live_statement(tx, person_id=person_id, statement_id=statement_id)
     if old is None:
         raise not_found("statement")
-    version = await _next_version(tx, person_id=person_id)
+    left = [each for each in await queries.statements(tx, person_id=person_id) if each.id != old.id]
+    if _asked([old]) and not _asked([one, *left]):
+        raise first_questions_missing("kind")
     out = await _say(
         tx, now=now, person_id=person_id, one=one, version=old.version + 1, replaces=old.id
     )
@@ -239,7 +249,7 @@ async def take_back(
     if old is None:
         raise not_found("statement")
     left = [one for one in await queries.statements(tx, person_id=person_id) if one.id != old.id]
-    if old.kind in STRENGTHS_FIRST and not any(one.kind in STRENGTHS_FIRST for one in left):
+    if _asked([old]) and not _asked(left):
         raise first_questions_missing("statement_id")
     await _end(tx, now=now, statement_id=old.id)
     await _changed(
@@ -322,8 +332,14 @@ async def may_read_story(tx: WriteSession, *, person_id: UUID) -> bool:
     )
 
 
+def _asked(said: Sequence[NewStatement | Statement]) -> bool:
+    """Return whether the first two questions have an answer among what is said."""
+    return any(one.kind in STRENGTHS_FIRST for one in said)
+
+
 async def _has_story(tx: WriteSession) -> bool:
-    return bool(await tx.scalar(text("SELECT EXISTS (SELECT FROM app_own_people())")))
+    own = await tx.scalar(text("SELECT EXISTS (SELECT FROM app_own_people())"))
+    return bool(own)
 
 
 async def _next_version(tx: WriteSession, *, person_id: UUID) -> int:
