@@ -4,9 +4,7 @@ import os
 import sys
 
 import click
-import uvicorn
 
-from api.app import create_app
 from api.core import logs
 from deploy.cli.world import check_ready, open_world, prepare
 from deploy.migrate import state
@@ -24,6 +22,11 @@ def _quiet(_: str) -> None:
 @click.option("--uds", default=None, help="Listen on this unix socket instead.")
 def api(host: str, port: int, uds: str | None) -> None:
     """Serve the API in this terminal."""
+    # Only here: every other command would wait for these to load.
+    import uvicorn
+
+    from api.app import create_app
+
     world = open_world(mode="demo" if os.environ.get("KITH_MODE") == "demo" else "live", say=_quiet)
     check_ready(world.settings)
     logs.configure()
