@@ -7,6 +7,7 @@ Async tests and fixtures run by anyio's plugin on asyncio.
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -25,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("KITH_DEEP") == "1",
         help="run the long property, fault and load rounds too (also KITH_DEEP=1)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis try few examples, or with --deep many."""
+    hypothesis.settings.register_profile("short", max_examples=50, deadline=None)
+    hypothesis.settings.register_profile("deep", max_examples=1_000, deadline=None)
+    hypothesis.settings.load_profile("deep" if config.getoption("--deep") else "short")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

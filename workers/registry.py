@@ -54,7 +54,7 @@ def arguments(registered: Registered, payload: Mapping[str, Any]) -> dict[str, A
 
 def actor(registered: Registered, outbox_id: UUID, payload: Mapping[str, Any]) -> TaskActor:
     """Return who acts in a run: the task, for the person that its payload names."""
-    subject = payload[registered.subject] if registered.subject is not None else None
+    subject = payload.get(registered.subject) if registered.subject is not None else None
     return TaskActor(registered.name, outbox_id, UUID(subject) if subject is not None else None)
 
 

@@ -1,6 +1,7 @@
 """Tasks of the tests' own. A worker gets them by ``--include tests.workers.chores``."""
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,18 @@ _EFFECT = text(
 )
 
 
+@dataclass(slots=True)
+class Gate:
+    """Stops a run of chores.count in this process between its snapshot and its last transaction."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: bool = False
+
+
+GATES: dict[UUID, Gate] = {}
+
+
 def make_tables(owner_url: str) -> None:
     """Make the tables in one database, as its owner."""
     with psycopg.connect(owner_url) as connection:
@@ -63,11 +76,17 @@ async def note(job: Job, *, item: UUID, ms: int = 0, **_later: Any) -> None:
 @task("chores.count", subject="item")
 async def count(job: Job, *, item: UUID, ms: int = 0, **_later: Any) -> None:
     """Read a count in a snapshot, take a while, and write down what was read: as a rematch does."""
+    gate = GATES.pop(item, None)
     async with job.snapshot() as snapshot:
         counted = await snapshot.scalar(
             text("SELECT counted FROM chore_counts WHERE item = :item"), {"item": item}
         )
     await asyncio.sleep(ms / 1000)
+    if gate is not None:
+        gate.reached.set()
+        await gate.opened.wait()
+        if gate.fails:
+            raise RuntimeError
     async with job.last() as tx:
         await tx.execute(_EFFECT, _values(job, item, counted))
 
