@@ -1,6 +1,7 @@
 """Migrations as the owner: roles first, then Alembic, then a word on what is there."""
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
+
+# Roles belong to the server, advisory locks to a database: two databases that are migrated at once
+# may both make a role, or grant one at the same moment ("tuple concurrently updated", XX000).
+_CLASHES = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.InternalError_,
+)
+_TRIES = 10
 
 POSTGRES_AT_LEAST = 180000
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -83,10 +93,18 @@ def prepare_roles(*, owner_url: str, api_url: str, worker_url: str) -> None:
     The sign-ins are neither owner nor superuser and cannot bypass row-level security; only the
     worker's may take the matcher's role, and only by asking for it (SET ROLE).
     """
-    api, worker = make_url(api_url), make_url(worker_url)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return _prepare_roles(owner_url, make_url(api_url), make_url(worker_url))
+        except _CLASHES:
+            if attempt == _TRIES:
+                raise
+            time.sleep(0.05 * attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _prepare_roles(owner_url: str, api: URL, worker: URL) -> None:
     with psycopg.connect(plain(owner_url)) as connection:
-        # Two databases of one server may be migrated at once: roles belong to the server.
-        connection.execute("SELECT pg_advisory_xact_lock(7310)")
         for group in ("kith_app", "kith_match"):
             _ensure_role(connection, group, "NOLOGIN")
         for url in (api, worker):
