@@ -181,7 +181,7 @@ async def public_one(database: Database, *, now: datetime, listing_id: UUID) -> 
     """Return one public listing. A person's own offer is not there for anybody."""
     row = await queries.public_one(database.reads, listing_id=listing_id, today=now.date())
     if row is None:
-        raise not_found("listing")
+        raise not_found("thing to join")
     return _public_out(row)
 
 
@@ -217,7 +217,7 @@ async def replace(
     old = await _mine(tx, actor=actor, listing_id=listing_id)
     area = await areas.area_named(tx, slug=new.area)
     if area.id != old.area_id or new.kind != old.kind:
-        raise invalid("kind-and-area-stay", "kind", "A listing stays in its area and of its kind.")
+        raise invalid("kind-and-area-stay", "kind", "It stays in its area and of its kind.")
     _check(new, area.settings)
     await tx.execute(
         update(Listing)
@@ -431,7 +431,7 @@ async def _mine(tx: WriteSession, *, actor: Actor, listing_id: UUID) -> Listing:
     """
     found = await queries.listing(tx, listing_id=listing_id)
     if found is None or actor.kind == "task":
-        raise not_found("listing of yours")
+        raise not_found("thing of yours")
     return found
 
 

@@ -77,6 +77,7 @@ def demo(directory: Path | None, leave: bool, as_json: bool, people: bool, port:
                 everybody=people,
                 port=free_port(port),
                 quiet=as_json,
+                stays=not leave,
             )
             if as_json:
                 click.echo(json.dumps(result, indent=2, ensure_ascii=False))

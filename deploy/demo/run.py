@@ -46,6 +46,8 @@ class Told:
     ) -> Iterator[Callable[[int], None]]:
         """Time one part and show how far it is."""
         started = time.monotonic()
+        if not self.console.is_terminal:
+            self.console.print(f"  {words} …")
         bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
@@ -53,6 +55,7 @@ class Told:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         with bar:
             task = bar.add_task(words, total=total)
@@ -68,6 +71,7 @@ def run(
     everybody: bool,
     port: int,
     quiet: bool,
+    stays: bool,
 ) -> dict[str, Any]:
     """Run the main job on a fresh demo database and tell it; return its figures."""
     told, content = Told(), load()
@@ -93,7 +97,7 @@ def run(
         story.ideas(out, seats, ideas, everybody=everybody, seconds=told.seconds["matching"])
         if directory is not None:
             story.real_ones(out, client, result)
-        story.ending(out, address)
+        story.ending(out, address, stays=stays)
     result["seconds"] = told.seconds
     return result
 

@@ -122,16 +122,21 @@ def real_ones(out: Console, client: httpx2.Client, result: dict[str, Any]) -> No
     _line(out, "They have not confirmed lately, so they can be found and are never suggested.")
 
 
-def ending(out: Console, address: str) -> None:
+def ending(out: Console, address: str, *, stays: bool) -> None:
     """What to open next, and what nobody has tested."""
     _head(out, 4, "YOUR TURN")
-    _line(out, f"Every address: {address}/docs     Things to join: {address}/v1/listings?near=M32")
-    _line(
-        out,
-        f"Sign in as any of them: POST {address}/v1/sessions "
-        '{"by": "demo", "who": "nadia"} (or joe, kay, sam, alan)',
-    )
-    _line(out, f"Open {address}/docs first. Stop: Ctrl-C")
+    if stays:
+        _line(out, f"Open {address}/docs: every address, and what it takes.")
+        _line(out, f"Things to join near Stretford: {address}/v1/listings?near=M32")
+        _line(
+            out,
+            f"Sign in as any of them: POST {address}/v1/sessions "
+            '{"by": "demo", "who": "nadia"}   (or joe, kay, sam, alan)',
+        )
+        _line(out, "Stop: Ctrl-C")
+    else:
+        _line(out, "It has stopped now. ./kith demo stays up, with every address at /docs.")
+        _line(out, "Everybody's ideas: ./kith demo --people     Next to read: README.md")
     _line(
         out,
         "Not here yet: putting money together, real sign-in, Shared Lives approval. No one who "
