@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 from httpx2 import AsyncClient
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Table, Uuid
 
 from api.core.db import Database
@@ -218,20 +219,25 @@ def looking(
 ) -> Iterator[psycopg.Connection]:
     """Be somebody for one transaction, in the application's role, and keep nothing of it."""
     with connection.transaction(force_rollback=True):
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
-        told = {
-            "actor_kind": reader.kind,
-            "actor_id": str(reader.id or ""),
-            "subject_id": str(reader.subject_id or ""),
-            "now": (reader.at or now()).isoformat(),
-            "idempotency_key": f"person:{reader.id} {reader.key}" if reader.key else "",
-        }
-        settings = sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, true)").format(f"app.{name}", value)
-            for name, value in told.items()
-        )
-        connection.execute(sql.SQL("SELECT {}").format(settings))
+        connection.execute(becoming(reader, role=role))
         yield connection
+
+
+def becoming(reader: Reader, *, role: str = "kith_api") -> sql.Composed:
+    """Return the statements by which the rest of a transaction is a reader's."""
+    told = {
+        "actor_kind": reader.kind,
+        "actor_id": str(reader.id or ""),
+        "subject_id": str(reader.subject_id or ""),
+        "now": (reader.at or now()).isoformat(),
+        "idempotency_key": f"person:{reader.id} {reader.key}" if reader.key else "",
+    }
+    settings = [
+        sql.SQL("SET LOCAL app.{} = {}").format(sql.SQL(name), sql.Literal(value))
+        for name, value in told.items()
+    ]
+    role_set = sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role))
+    return sql.SQL("; ").join([*settings, role_set])
 
 
 def rows_seen(
@@ -273,10 +279,17 @@ def row_added(
 
 
 def _outcome(connection: psycopg.Connection, reader: Reader, statement: sql.Composed) -> int | str:
+    """Return what a statement of a reader's comes to, in two round trips; nothing is kept."""
+    inside = connection.info.transaction_status != TransactionStatus.IDLE
+    begin, undo = ("SAVEPOINT look", "ROLLBACK TO look") if inside else ("BEGIN", "ROLLBACK")
+    whole = sql.SQL("; ").join([sql.SQL(begin), becoming(reader), statement])
     try:
-        with looking(connection, reader):
-            cursor = connection.execute(statement)
-            row = cursor.fetchone() if cursor.description else (cursor.rowcount,)
-            return int(row[0]) if row is not None else 0
+        cursor = connection.execute(whole)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone() if cursor.description else (cursor.rowcount,)
+        return int(row[0]) if row is not None else 0
     except psycopg.Error as error:
         return error.sqlstate or type(error).__name__
+    finally:
+        connection.execute(undo)
