@@ -49,7 +49,10 @@ _PUBLISH = text(
     "WITH published AS (INSERT INTO listing_public (listing_id, kind, area, name, summary,"
     " description, provider_name, town, near, easting, northing, address, website, sessions, days,"
     " price_pence, price_per, places_left, access, confirmed_on, confirmed_until)"
-    " SELECT l.id, l.kind, a.slug, l.name, l.summary, l.description, l.provider_name, l.town,"
+    " SELECT l.id, l.kind, a.slug, l.name, l.summary,"
+    # Of a family's home the area and the summary are public, and no more (law.md 1).
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.description END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.provider_name END, l.town,"
     " concat_ws(' ', l.outward, l.sector), l.easting, l.northing, l.address, l.website,"
     " l.sessions, l.days, l.price_pence, l.price_per, l.places_left, l.access, l.confirmed_on,"
     " l.confirmed_until FROM listings l LEFT JOIN areas a ON a.id = l.area_id"
@@ -382,7 +385,9 @@ def _check(new: NewListing, settings: AreaSettings) -> None:
     check_sessions(new.sessions)
     check_places(new.places_total, new.places_left)
     check_size(new.kind, new.people_working, settings)
-    check_kind_address(new.kind, new.address, new.postcode)
+    check_kind_address(
+        new.kind, {"address": new.address, "postcode": new.postcode, "website": new.website}
+    )
 
 
 def _content(new: NewListing, settings: AreaSettings) -> dict[str, Any]:
