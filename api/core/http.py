@@ -305,15 +305,27 @@ def on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]
 def on_validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
     """Handle a body, query or header that cannot be read: each field is named."""
     found = error.extra if isinstance(error.extra, list) else []
-    errors = [
-        FieldError(str(item.get("key", item.get("source", "body"))), str(item.get("message", "")))
-        for item in found
-        if isinstance(item, dict)
-    ] or [FieldError("body", "This is not JSON that Kith can read.")]
+    errors = [_field_error(item) for item in found if isinstance(item, dict)] or [
+        FieldError("body", "This is not JSON that Kith can read.")
+    ]
     refusal = _of_status(400)
     refusal.errors = tuple(errors)
     refusal.detail = f"{errors[0].field}: {errors[0].message}"
     return problem(refusal)
+
+
+_QUOTED = re.compile(r" '.*'", re.DOTALL)
+_NAMED = re.compile(r"field `([a-z_]{1,60})`")
+
+
+def _field_error(item: dict[str, Any]) -> FieldError:
+    """Return one thing that cannot be read, by the path of its field; never what the field held."""
+    message = _QUOTED.sub("", str(item.get("message", "")))
+    path = str(item.get("key", item.get("source", "body")))
+    named = _NAMED.search(message)
+    if path == "data":
+        return FieldError(named[1] if named else "body", message)
+    return FieldError(f"{path}.{named[1]}" if named else path, message)
 
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
@@ -372,6 +384,9 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
 }
 
 
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
 def observe(app: ASGIApp) -> ASGIApp:
     """Wrap the application: one trace, one log line and one measurement for each request."""
 
@@ -400,7 +415,7 @@ def observe(app: ASGIApp) -> ASGIApp:
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("path_template") or "none"
-            method = scope["method"]
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             metrics.REQUESTS.labels(method, route, status).inc()
             metrics.SECONDS.labels(method, route).observe(seconds)
             log.info(
