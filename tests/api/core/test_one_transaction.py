@@ -143,11 +143,8 @@ async def test_the_next_user_of_a_connection_is_nobody(settings: Settings) -> No
 async def test_there_is_no_transaction_without_an_actor_or_an_aware_time(
     database: Database,
 ) -> None:
-    for actor, moment in (
-        (None, now()),
-        (Anonymous(), None),
-        (Anonymous(), now().replace(tzinfo=None)),
-    ):
+    naive = now().replace(tzinfo=None)
+    for actor, moment in ((None, now()), (Anonymous(), None), (Anonymous(), naive)):
         with pytest.raises(ValueError, match="an actor and an aware time"):
             async with database.write(actor=actor, now=moment):  # type: ignore[arg-type]
                 pass

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from litestar import get, post
+from litestar import Litestar, get, post
 from litestar.params import FromPath
 
 from api.app import create_app
@@ -56,10 +56,8 @@ async def test_a_failure_that_nobody_foresaw_is_told_without_details_and_logged_
             assert word not in answer.text
     lines = [json.loads(line) for line in logged.text.splitlines()]
     failed = [line for line in lines if line["event"] == "request.failed"]
-    assert [line["error"] for line in failed] == [
-        "RuntimeError",
-        "KeyError<JSONDecodeError<StopIteration",
-    ]
+    chain = "KeyError<JSONDecodeError<StopIteration"
+    assert [line["error"] for line in failed] == ["RuntimeError", chain]
     assert all(any("test_refusals" in frame for frame in line["frames"]) for line in failed)
     assert SECRET not in logged.text
     assert "hush" not in logged.text
@@ -228,3 +226,14 @@ async def test_a_refusal_names_its_rule_for_each_status(maker: Maker) -> None:
     known = refused(await client.post("/v1/people", json=story), 422, "area-known")
     assert known["errors"][0]["field"] == "area"
     good(await client.get("/v1/areas"))
+
+
+async def test_no_field_of_a_body_has_the_name_of_a_dependency(
+    client: httpx2.AsyncClient, app: Litestar
+) -> None:
+    schema = good(await client.get("/docs/openapi.json"))
+    shapes = schema["components"]["schemas"].values()
+    fields = {name for shape in shapes for name in shape.get("properties", {})}
+    assert "called" in fields
+    assert "work" in app.dependencies
+    assert not fields & set(app.dependencies)
