@@ -218,6 +218,7 @@ async def replace(
 ) -> ListingMade:
     """Replace what a listing says. Its owner may, or an admin of its area."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     area = await areas.area_named(tx, slug=new.area)
     if area.id != old.area_id or new.kind != old.kind:
         raise invalid("kind-and-area-stay", "kind", "It stays in its area and of its kind.")
@@ -225,7 +226,7 @@ async def replace(
     await tx.execute(
         update(Listing)
         .where(Listing.id == listing_id)
-        .values(version=old.version + 1, updated_at=now, **_content(new, area.settings))
+        .values(version=version, updated_at=now, **_content(new, area.settings))
     )
     await publish(tx, listing_ids=[listing_id])
     await _changed(
@@ -234,9 +235,9 @@ async def replace(
         now=now,
         listing_id=listing_id,
         action="replaced",
-        version=old.version + 1,
+        version=version,
     )
-    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=old.confirmed_until)
+    return ListingMade(id=listing_id, version=version, confirmed_until=old.confirmed_until)
 
 
 async def confirm(
@@ -244,6 +245,7 @@ async def confirm(
 ) -> ListingMade:
     """Say that a listing is still right. Without this it is shown apart after a while."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     on = new.confirmed_on or now.date()
     if on > now.date():
         raise invalid("confirmed-by-today", "confirmed_on", "This day is still to come.")
@@ -260,7 +262,7 @@ async def confirm(
             confirmed_on=on,
             confirmed_until=until,
             places_left=left,
-            version=old.version + 1,
+            version=version,
             updated_at=now,
         )
     )
@@ -272,18 +274,19 @@ async def confirm(
         listing_id=listing_id,
         person_id=old.person_id,
         action="confirmed",
-        version=old.version + 1,
+        version=version,
     )
-    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=until)
+    return ListingMade(id=listing_id, version=version, confirmed_until=until)
 
 
 async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID) -> None:
     """Close a listing or take back an own offer: it is no longer shown or suggested."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     await tx.execute(
         update(Listing)
         .where(Listing.id == listing_id)
-        .values(closed_at=now, version=old.version + 1, updated_at=now)
+        .values(closed_at=now, version=version, updated_at=now)
     )
     await tx.execute(
         text("DELETE FROM listing_public WHERE listing_id = :listing_id"),
@@ -296,7 +299,7 @@ async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UU
         listing_id=listing_id,
         person_id=old.person_id,
         action="closed",
-        version=old.version + 1,
+        version=version,
     )
 
 
