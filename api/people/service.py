@@ -19,10 +19,12 @@ from api.people import queries
 from api.people.models import Person, Practicalities, Statement, StatementFact
 from api.people.rules import (
     ALWAYS_OPEN,
+    MOST_STATEMENTS,
     STRENGTHS_FIRST,
     first_questions_missing,
     not_asked_until,
     requirement_facts,
+    story_full,
 )
 from api.people.schemas import (
     ChangePerson,
@@ -192,14 +194,17 @@ async def change(
 async def say(
     tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID, one: NewStatement
 ) -> StatementOut:
-    """Add a statement to one's own story.
+    """Add a statement to one's own story, up to MOST_STATEMENTS.
 
     Once the 7 days of "not asked yet" are over, a strength, an interest or a goal comes first.
     """
     found = await require_own(tx, person_id=person_id)
     version = await _next_version(tx, person_id=person_id)
+    said = await queries.statements(tx, person_id=person_id)
+    if len(said) >= MOST_STATEMENTS:
+        raise story_full()
     stands = found.not_asked_until is not None and now < found.not_asked_until
-    if not stands and not _asked([one, *await queries.statements(tx, person_id=person_id)]):
+    if not stands and not _asked([one, *said]):
         raise first_questions_missing("kind")
     out = await _say(tx, now=now, person_id=person_id, one=one, version=1)
     await _changed(
