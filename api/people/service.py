@@ -94,6 +94,7 @@ async def start(
             travel_limit_metres=story.travel_limit_metres,
             spend_limit_pence=story.spend_limit_pence,
             matching_wanted=story.matching_wanted,
+            homes_wanted=story.homes_wanted,
         )
     )
     for one in said:
@@ -152,6 +153,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
         travel_limit_metres=found.travel_limit_metres,
         spend_limit_pence=found.spend_limit_pence,
         matching_wanted=bool(found.matching_wanted),
+        homes_wanted=bool(found.homes_wanted),
         ask_by=None if _asked(said) else found.not_asked_until,
         version=found.version,
     )
@@ -181,6 +183,8 @@ async def change(
         limits["spend_limit_pence"] = change.spend_limit_pence
     if isinstance(change.matching_wanted, bool):
         limits["matching_wanted"] = change.matching_wanted
+    if isinstance(change.homes_wanted, bool):
+        limits["homes_wanted"] = change.homes_wanted
     if limits:
         await tx.execute(
             update(Practicalities).where(Practicalities.person_id == person_id).values(**limits)

@@ -8,8 +8,9 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
-ALTER TABLE practicalities ADD COLUMN matching_wanted boolean NOT NULL DEFAULT true;
-GRANT UPDATE (matching_wanted) ON practicalities TO kith_app;
+ALTER TABLE practicalities ADD COLUMN matching_wanted boolean NOT NULL DEFAULT true,
+    ADD COLUMN homes_wanted boolean NOT NULL DEFAULT false;
+GRANT UPDATE (matching_wanted, homes_wanted) ON practicalities TO kith_app;
 CREATE TABLE statement_vectors (
     statement_id uuid NOT NULL CONSTRAINT fk_statement_vectors_statement_id REFERENCES statements,
     model_id text NOT NULL,
@@ -115,6 +116,7 @@ CREATE TRIGGER suggestion_step BEFORE UPDATE ON suggestions
 PROJECTION = """
 CREATE VIEW match_people AS
     SELECT p.id, p.area_id, p.easting, p.northing, q.free_times, q.spend_limit_pence,
+        q.homes_wanted,
         coalesce(q.travel_limit_metres, (a.settings ->> 'travel_limit_metres')::bigint, 8000)
             AS travel_limit_metres,
         coalesce((a.settings ->> 'look_again_days')::int, 14) AS look_again_days
@@ -223,7 +225,7 @@ DROP INDEX ix_listings_matchable, ix_listings_matchable_area_id;
 DROP TABLE unmet_wants, suggestion_events, suggestions, match_runs, offer_vectors,
     statement_vectors;
 DROP FUNCTION app_suggestion_step();
-ALTER TABLE practicalities DROP COLUMN matching_wanted;
+ALTER TABLE practicalities DROP COLUMN matching_wanted, DROP COLUMN homes_wanted;
 """
 
 

@@ -416,3 +416,27 @@ async def test_somebody_without_a_place_is_offered_what_their_own_area_has(corne
     ideas = await corner.ideas(story)
     assert [one["idea"]["listing_id"] for one in ideas] == [str(here)]
     assert "own_place" in {one["code"] for one in ideas[0]["we_do_not_know"]}
+
+
+async def test_a_family_home_is_suggested_to_those_alone_who_asked_to_hear_of_homes(
+    corner: Corner,
+) -> None:
+    area, _, story = await settled_place(corner, "IV27 4", want_to=["live with a family who cook"])
+    worker = await corner.maker.account(area, "scheme_worker")
+    home = await corner.maker.listing(
+        worker,
+        kind="shared_lives",
+        name="A home where everybody cooks",
+        summary="Live with a family who cook and eat together",
+        near="IV27 4",
+    )
+    corner.settle()
+    assert await corner.ideas(story) == []
+    good(
+        await corner.client.patch(
+            f"/v1/people/{story.id}", json={"homes_wanted": True}, headers=story.headers
+        )
+    )
+    corner.settle()
+    idea = idea_of(await corner.ideas(story), home)
+    assert idea["idea"]["kind"] == "shared_lives"
