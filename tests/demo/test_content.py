@@ -123,7 +123,11 @@ def shown_words() -> list[str]:
     texts = words_in([PEOPLE, LISTINGS], skip=CODE_FIELDS)
     texts += [text for row in STAFF for text in (row["called"],)]
     for area in AREAS:
-        texts += [area["name"], area["settings"]["front_door_name"], *area["settings"]["towns"].values()]
+        texts += [
+            area["name"],
+            area["settings"]["front_door_name"],
+            *area["settings"]["towns"].values(),
+        ]
         texts += [tier["name"] for tier in area["settings"]["check_tiers"]]
     return texts
 
