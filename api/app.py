@@ -44,7 +44,7 @@ from api.web import reference
 log = structlog.get_logger()
 
 
-@get("/health/live", guards=[allow("anyone")], tags=["health"])
+@get("/health/live", guards=[allow("anyone")], tags=["health"], responses=ANSWERS)
 async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
