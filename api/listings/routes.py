@@ -131,7 +131,7 @@ async def offer(
 @get("/v1/people/{person_id:uuid}/offers", guards=[allow("signed_in")], responses=ANSWERS)
 async def own_offers(person_id: FromPath[UUID], work: NamedDependency[Work]) -> OfferList:
     """What you offer."""
-    return await work.write(service.own_offers, person_id=person_id)
+    return await work.write(service.own_offers, actor=work.actor, now=work.now, person_id=person_id)
 
 
 router = Router(

@@ -349,9 +349,12 @@ async def offer(
     return next(offer_out(one) for one in offers if one.id == listing_id)
 
 
-async def own_offers(tx: WriteSession, *, person_id: UUID) -> OfferList:
-    """Return a person's own offers, to that person."""
+async def own_offers(
+    tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
+) -> OfferList:
+    """Return a person's own offers, to that person, and leave the receipt of this read."""
     await people.require_own(tx, person_id=person_id)
+    await audit.receipt(tx, actor=actor, now=now, about_id=person_id, what="offers")
     return OfferList(
         items=[offer_out(one) for one in await queries.own_offers(tx, person_id=person_id)]
     )

@@ -72,8 +72,13 @@ UNMET: dict[str, str] = {
 def reason(
     code: str, params: Mapping[str, Any], *, words: Mapping[UUID, str], who: str
 ) -> str | None:
-    """Return one reason as a sentence; None when the words it quotes were taken back."""
-    template = PLAIN[code]
+    """Return one reason as a sentence; None when the words it quotes were taken back.
+
+    None too for a code that this version does not know: an idea of an older run still shows.
+    """
+    template = PLAIN.get(code)
+    if template is None:
+        return None
     values: dict[str, str] = {"who": who}
     if "{words}" in template:
         said = words.get(UUID(str(params.get("statement_id"))))

@@ -123,12 +123,12 @@ CREATE POLICY a_persons ON listings FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_story_people())));
 CREATE POLICY made ON listings FOR INSERT TO kith_app
     WITH CHECK (CASE WHEN person_id IS NOT NULL
-        THEN person_id = ANY (ARRAY(SELECT app_own_people())) AND source = 'kith'
+        THEN person_id = ANY (ARRAY(SELECT app_speaking_people())) AND source = 'kith'
         ELSE owner_account_id = app_actor_id()
             OR (app_actor_kind() = 'service' AND source <> 'kith') END);
 CREATE POLICY changed ON listings FOR UPDATE TO kith_app
     USING (CASE WHEN person_id IS NOT NULL
-        THEN person_id = ANY (ARRAY(SELECT app_own_people()))
+        THEN person_id = ANY (ARRAY(SELECT app_speaking_people()))
         ELSE owner_account_id = app_actor_id()
             OR (app_actor_kind() = 'service' AND source <> 'kith')
             OR area_id = ANY (ARRAY(SELECT app_areas_as('area_admin'))) END);
