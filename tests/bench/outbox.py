@@ -33,7 +33,7 @@ from tests.fixtures.servers import API, OWNER, WORKER, migrate_as_owner
 from workers.app import QUEUE, make_app
 
 ROUNDS = 3
-CHANGES = 3_000
+CHANGES = 2_000
 WARM_UP = 300
 PROCESSES = (1, 2)
 KINDS = ("celery", "outbox", "outbox_last")

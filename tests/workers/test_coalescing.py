@@ -150,7 +150,11 @@ STEPS = (
 )
 
 
-@settings(suppress_health_check=list(HealthCheck))
+@settings(
+    # Each is a whole life with commits of its own: 400 take a minute on a quiet machine.
+    max_examples=min(settings.default.max_examples, 400),
+    suppress_health_check=list(HealthCheck),
+)
 @given(steps=st.lists(st.sampled_from(STEPS), min_size=3, max_size=15))
 @example(steps=[Story.begin, Story.change, Story.begin, Story.end_last])
 @example(steps=[Story.begin, Story.wait, Story.change, Story.begin, Story.begin, Story.end_last])

@@ -14,6 +14,7 @@ from workers.relay import claim
 from workers.rows import ATTEMPTS_LIMIT, Rows
 from workers.runtime import Job, run
 
+from . import chores
 from .shop import Shop
 
 pytestmark = pytest.mark.anyio
@@ -124,12 +125,12 @@ async def test_a_late_failure_does_not_disturb_a_newer_attempt(shop: Shop) -> No
 
 
 async def test_the_lease_is_extended_while_the_task_runs(shop: Shop) -> None:
-    row_id, item = await shop.put_note(ms=900)
-    claim(shop.connection, now=now(), lease_seconds=0.3)
-    running = asyncio.create_task(shop.run(row_id, name="chores.note", lease_seconds=0.3))
-    for _ in range(8):
-        await asyncio.sleep(0.1)
+    row_id, item = await shop.put_note(ms=1800)
+    claim(shop.connection, now=now(), lease_seconds=0.9)
+    running = asyncio.create_task(shop.run(row_id, name="chores.note", lease_seconds=0.9))
+    while not running.done():
         assert take(shop) == []
+        await asyncio.sleep(0.1)
     assert await running == "done"
     assert len(shop.effects(item)) == 1
 
@@ -149,14 +150,16 @@ async def test_a_message_for_a_row_that_is_not_there_is_not_run(shop: Shop) -> N
 async def test_an_older_snapshot_does_not_write_over_a_newer_one(shop: Shop) -> None:
     item, key = uuid4(), f"count:{uuid4()}"
     shop.connection.execute("INSERT INTO chore_counts VALUES (%s, 1)", [item])
-    older = await shop.put("chores.count", now=now(), key=key, item=item, ms=400)
+    older = await shop.put("chores.count", now=now(), key=key, item=item)
     take(shop)
+    chores.GATES[item] = gate = chores.Gate()
     slow = asyncio.create_task(shop.run(older, name="chores.count"))
-    await asyncio.sleep(0.2)
+    await gate.reached.wait()
     shop.connection.execute("UPDATE chore_counts SET counted = 2 WHERE item = %s", [item])
     newer = await shop.put("chores.count", now=now(), key=key, item=item)
-    take(shop)
+    assert take(shop) == [newer]
     assert await shop.run(newer, name="chores.count") == "done"
+    gate.opened.set()
     assert await slow == "failed"
     assert shop.row(older)["last_error"] == "Overtaken"
     assert [effect["counted"] for effect in shop.effects(item)] == [2]
