@@ -29,10 +29,14 @@ _WHERE = {
 
 
 class Shape(NamedTuple):
-    """Which conditions a search has: few shapes, so that few statements are ever composed."""
+    """Which conditions a search has: few shapes, so that few statements are ever composed.
+
+    ``close``: near, and so few metres around that words are looked for in each listing there.
+    """
 
     section: str
     near: bool
+    close: bool
     words: bool
     day: bool
     kind: bool
@@ -46,8 +50,9 @@ def search_statement(shape: Shape) -> str:
     """Return the SQL of a search. Nearest first where a place is given, else newest first.
 
     Both orders walk an index from one end and stop at the page's end, so a page costs the same
-    in a town and in a country; a condition on words is answered by whichever index the planner
-    finds more selective.
+    in a town and in a country. A condition on words is answered by whichever index the planner
+    finds more selective; but close by, only the place's: the word's lists the whole country, and
+    the planner thinks too well of walking through ten thousand entries for twenty.
     """
     distance = f"(point(easting, northing) <-> {_HERE})" if shape.near else "NULL::float8"
     conditions = _conditions(shape)
@@ -63,9 +68,11 @@ def search_statement(shape: Shape) -> str:
 
 
 def _conditions(shape: Shape) -> str:
+    said = "websearch_to_tsquery('english'::regconfig, :words)"
     asked = {
         f"point(easting, northing) <@ circle({_HERE}, :within)": shape.near,
-        "tsv @@ websearch_to_tsquery('english'::regconfig, :words)": shape.words,
+        f"tsv @@ {said}": shape.words and not shape.close,
+        f"ts_match_vq(tsv, {said})": shape.words and shape.close,
         "days & :day <> 0": shape.day,
         "kind = :kind": shape.kind,
         "price_pence = 0": shape.free,

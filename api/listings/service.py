@@ -20,6 +20,7 @@ from api.identity.rules import Actor
 from api.listings import queries
 from api.listings.models import Listing
 from api.listings.rules import (
+    CLOSE_METRES,
     WHO_MAY_LIST,
     check_kind_address,
     check_places,
@@ -129,6 +130,7 @@ def search_parts(filters: Filters, *, now: datetime) -> tuple[queries.Shape, dic
     shape = queries.Shape(
         section=filters.section,
         near=filters.near is not None,
+        close=filters.near is not None and filters.within_metres <= CLOSE_METRES,
         words="words" in values,
         day=filters.day is not None,
         kind=filters.kind is not None,

@@ -18,6 +18,7 @@ from api.core.config import Settings
 from api.core.db import Database
 from api.core.ids import new_id
 from api.listings import service
+from api.listings.rules import CLOSE_METRES
 from api.listings.schemas import Filters
 from tests.make import Maker, good, now, refused
 
@@ -138,6 +139,24 @@ async def test_words_find_what_is_meant_and_a_misspelt_word_what_is_spelt_alike(
     page = good(await client.post("/v1/listings/search", json=near | {"kind": "peer_group"}))
     assert page["items"] == [], "a filter holds for another spelling too"
     assert page["searched_for"] is None
+
+
+async def test_words_find_the_same_close_by_and_far_around(
+    maker: Maker, client: AsyncClient
+) -> None:
+    """The two are answered by different indexes."""
+    owner = await maker.account(None, "provider")
+    names = ("Walking netball", "Netball for walkers", "Chess in the park")
+    for name in names:
+        await maker.listing(owner, name=name, summary="Every week", near=PLACE)
+    for words in ("netball", "netball walk", '"walking netball"', "chess or netball", "-chess"):
+        found = []
+        for within in (CLOSE_METRES, CLOSE_METRES + 1):
+            search = {"area": owner.area.slug, "near": PLACE, "within_metres": within}
+            answer = await client.post("/v1/listings/search", json=search | {"words": words})
+            found.append([item["name"] for item in good(answer)["items"]])
+        assert found[0] == found[1], words
+        assert found[0], words
 
 
 async def test_pages_of_a_misspelt_search_go_on_with_the_same_spelling(
