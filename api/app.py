@@ -39,6 +39,7 @@ from api.identity.routes import router as signing_in
 from api.listings.routes import router as listings
 from api.matches.routes import router as matches
 from api.people.routes import router as people
+from api.people.rules import ALWAYS_OPEN
 from api.web import reference
 
 log = structlog.get_logger()
@@ -111,6 +112,7 @@ def create_app(settings: Settings) -> Litestar:
             return await identity.resolve(database, token, now=clock.now())
 
         app.state.resolve_actor = resolve
+        app.state.always_open = dict.fromkeys(("/v1/people", "/v1/enquiries"), ALWAYS_OPEN)
         yield
         await database.close()
         await limiter.close()

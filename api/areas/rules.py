@@ -1,5 +1,6 @@
 """A locality's settings as data, and the words for facts and times that all slices share."""
 
+from collections.abc import Sequence
 from datetime import date, time, timedelta
 from typing import Annotated, Literal
 
@@ -13,8 +14,43 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PARTS = ("early", "morning", "afternoon", "evening", "night")
 _PART_STARTS = (time(0), time(9), time(12), time(17), time(21, 30))
 
-SLOT_PATTERN = r"^(mon|tue|wed|thu|fri|sat|sun)_(early|morning|afternoon|evening|night)$"
-Slot = Annotated[str, Meta(pattern=SLOT_PATTERN)]
+Slot = Literal[
+    "mon_early",
+    "mon_morning",
+    "mon_afternoon",
+    "mon_evening",
+    "mon_night",
+    "tue_early",
+    "tue_morning",
+    "tue_afternoon",
+    "tue_evening",
+    "tue_night",
+    "wed_early",
+    "wed_morning",
+    "wed_afternoon",
+    "wed_evening",
+    "wed_night",
+    "thu_early",
+    "thu_morning",
+    "thu_afternoon",
+    "thu_evening",
+    "thu_night",
+    "fri_early",
+    "fri_morning",
+    "fri_afternoon",
+    "fri_evening",
+    "fri_night",
+    "sat_early",
+    "sat_morning",
+    "sat_afternoon",
+    "sat_evening",
+    "sat_night",
+    "sun_early",
+    "sun_morning",
+    "sun_afternoon",
+    "sun_evening",
+    "sun_night",
+]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Fact = Literal[
     "step_free",
@@ -102,7 +138,7 @@ def town_of(settings: AreaSettings, *, outward: str, sector: str | None) -> str:
     return by_sector or settings.towns.get(outward) or outward
 
 
-def slots_mask(slots: list[str]) -> int:
+def slots_mask(slots: Sequence[str]) -> int:
     """Return a set of slots ("tue_evening") as a mask of 35 bits: day * 5 + part."""
     mask = 0
     for slot in slots:

@@ -304,8 +304,12 @@ def on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]
     return problem(refusal)
 
 
-def on_validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
-    """Handle a body, query or header that cannot be read: each field is named."""
+def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
+    """Handle a body, query or header that cannot be read: the field is named.
+
+    ``app.state.always_open`` maps the start of an address to ways that stay open whatever was
+    sent there: somebody in danger must not be left with a word about JSON.
+    """
     found = error.extra if isinstance(error.extra, list) else []
     errors = [_field_error(item) for item in found if isinstance(item, dict)] or [
         FieldError("body", "This is not JSON that Kith can read.")
@@ -313,6 +317,9 @@ def on_validation(_: Request[Any, Any, Any], error: ValidationException) -> Resp
     refusal = _of_status(400)
     refusal.errors = tuple(errors)
     refusal.detail = f"{errors[0].field}: {errors[0].message}"
+    for start, ways in request.app.state.get("always_open", {}).items():
+        if request.url.path.startswith(start):
+            refusal.what_else = (*refusal.what_else, *ways)
     return problem(refusal)
 
 
@@ -320,11 +327,37 @@ _QUOTED = re.compile(r" '.*'", re.DOTALL)
 _NAMED = re.compile(r"field `([a-z_]{1,60})`")
 
 
+_PLAIN: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"missing required field"), "This is needed and was left out."),
+    (re.compile(r"contains unknown field"), "Kith does not know this field. /docs lists those."),
+    (re.compile(r"Invalid enum value"), "It is none of the values it can have; /docs lists them."),
+    (re.compile(r"matching regex"), "It has another form than is needed; /docs shows it."),
+    (re.compile(r"`str` of length >= (\d+)"), "Write at least {0} letters."),
+    (re.compile(r"`str` of length <= (\d+)"), "Write at most {0} letters."),
+    (re.compile(r"`array` of length <= (\d+)"), "At most {0} of them."),
+    (re.compile(r"`array` of length >= (\d+)"), "At least {0} of them."),
+    (re.compile(r"`int` >= (-?\d+)"), "At least {0}."),
+    (re.compile(r"`int` <= (-?\d+)"), "At most {0}."),
+    (re.compile(r"Expected `array`"), "A list is needed here."),
+    (re.compile(r"Expected `object`"), "An object is needed here: {{...}}."),
+    (re.compile(r"Expected `str`"), "A text is needed here."),
+    (re.compile(r"Expected `int`"), "A whole number is needed here."),
+    (re.compile(r"Expected `bool`"), "true or false is needed here."),
+    (re.compile(r"Expected `uuid`"), "An id is needed here."),
+    (re.compile(r"^'?data'?$|^$"), "Send JSON: {{}} when there is nothing to say."),
+)
+
+
 def _field_error(item: dict[str, Any]) -> FieldError:
     """Return one thing that cannot be read, by the path of its field; never what the field held."""
     message = _QUOTED.sub("", str(item.get("message", "")))
     path = str(item.get("key", item.get("source", "body")))
     named = _NAMED.search(message)
+    for pattern, plain in _PLAIN:
+        found = pattern.search(message)
+        if found is not None:
+            message = plain.format(*found.groups())
+            break
     if path == "data":
         return FieldError(named[1] if named else "body", message)
     return FieldError(f"{path}.{named[1]}" if named else path, message)

@@ -9,7 +9,10 @@ from api.areas.rules import AreaSettings
 Kind = Literal["question", "assessment", "carers_assessment", "safeguarding", "emergency"]
 URGENT: tuple[Kind, ...] = ("safeguarding", "emergency")
 
-WHO_READS = "The front door team of your area reads this; for worries about safety, its lead too."
+WHO_READS = (
+    "The front door team of your area reads this; a worry about safety, its social workers and "
+    "managers alone."
+)
 DO_NOW: dict[str, list[str]] = {
     "emergency": [
         "If anyone is in danger now, ring 999. Do not wait for us.",
@@ -17,7 +20,8 @@ DO_NOW: dict[str, list[str]] = {
     ],
     "safeguarding": [
         "If anyone is in danger now, ring 999.",
-        "Only you, with the code, can see this here. It is not shown in anybody's story.",
+        "Besides the people who answer it, only you with the code can see this. It is not shown in "
+        "anybody's story.",
     ],
 }
 

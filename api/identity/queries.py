@@ -116,3 +116,12 @@ async def roles_in(tx: AsyncSession, *, account_id: UUID, area_id: UUID) -> set[
         )
     )
     return set(rows)
+
+
+_OWN_STORY = text("SELECT p FROM app_speaking_people() AS p")
+
+
+async def own_story(tx: AsyncSession) -> UUID | None:
+    """Return the story that the actor speaks for, or None."""
+    story: UUID | None = (await tx.scalars(_OWN_STORY)).one_or_none()
+    return story

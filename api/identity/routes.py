@@ -64,12 +64,13 @@ async def sign_out(work: NamedDependency[Work]) -> None:
 
 @get("/v1/me", guards=[allow("signed_in")], responses=ANSWERS)
 async def me(work: NamedDependency[Work]) -> Me:
-    """Who Kith takes you for."""
+    """Who Kith takes you for, and which story is yours."""
     roles = work.actor.roles if isinstance(work.actor, Person) else ()
     return Me(
         kind=work.actor.kind,
         id=work.actor.id,
         roles=[RoleOut(area=held.area, role=held.role) for held in roles],
+        person_id=await work.write(service.own_story),
     )
 
 

@@ -72,6 +72,11 @@ async def resolve(database: Database, token: str | None, *, now: datetime) -> Ac
     return Person(account_id, session_id, held)
 
 
+async def own_story(tx: WriteSession) -> UUID | None:
+    """Return the id of the actor's own story, or None when they have none."""
+    return await queries.own_story(tx)
+
+
 async def sign_in(
     tx: WriteSession, *, actor: ActorContext, now: datetime, credential: Credential, mode: Mode
 ) -> SessionStarted:

@@ -51,11 +51,19 @@ _PUBLISH = text(
     " description, provider_name, town, near, easting, northing, address, website, sessions, days,"
     " price_pence, price_per, places_left, access, confirmed_on, confirmed_until)"
     " SELECT l.id, l.kind, a.slug, l.name, l.summary,"
-    # Of a family's home the area and the summary are public, and no more (law.md 1).
+    # Of a family's home the area and the summary are public, and no more (law.md 1): it lies in
+    # the middle of its square of 5 km, so that distances give no street away.
     " CASE WHEN l.kind <> 'shared_lives' THEN l.description END,"
     " CASE WHEN l.kind <> 'shared_lives' THEN l.provider_name END, l.town,"
-    " concat_ws(' ', l.outward, l.sector), l.easting, l.northing, l.address, l.website,"
-    " l.sessions, l.days, l.price_pence, l.price_per, l.places_left, l.access, l.confirmed_on,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN concat_ws(' ', l.outward, l.sector)"
+    "  ELSE l.outward END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.easting ELSE l.easting / 5000 * 5000 + 2500 END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.northing ELSE l.northing / 5000 * 5000 + 2500 END,"
+    " l.address, l.website, l.sessions, l.days,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.price_pence END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.price_per END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.places_left END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.access ELSE '{}' END, l.confirmed_on,"
     " l.confirmed_until FROM listings l LEFT JOIN areas a ON a.id = l.area_id"
     " WHERE l.id = ANY(:ids) AND l.person_id IS NULL AND l.closed_at IS NULL"
     " ON CONFLICT (listing_id) DO UPDATE SET area = excluded.area, name = excluded.name,"

@@ -35,7 +35,7 @@ PLAIN: dict[str, str] = {
     "their_goal_meets_your_interest": "{who} wants to do something you like: \u201c{words}\u201d",
     "their_interest_meets_your_interest": "You both like this: \u201c{words}\u201d",
     "near": "It is near: {miles}.",
-    "within_reach": "It is {miles} away, as far as you like to go or less.",
+    "within_reach": "It is {miles} away, within what you like to travel.",
     "online": "You can do it from home, online.",
     "shared_time": "{times}, when you are free.",
     "free": "It costs nothing.",

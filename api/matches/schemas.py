@@ -67,9 +67,10 @@ class UnmetOut(Struct, kw_only=True):
 
 
 class UnmetList(Struct, kw_only=True):
-    """A person's wishes that nothing meets yet."""
+    """A person's wishes that nothing meets yet; and what is open to them whatever they wish."""
 
     items: list[UnmetOut]
+    always_open: list[str]
 
 
 class Step(Struct, kw_only=True, forbid_unknown_fields=True):

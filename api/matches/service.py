@@ -28,16 +28,17 @@ from api.matches.schemas import (
 )
 from api.matches.store import add_event
 from api.people import service as people
+from api.people.rules import ALWAYS_OPEN
 
 LATE_AFTER = timedelta(minutes=5)
 
 YOU_CAN = [
-    "Change the times, the distance or the cost in your story.",
     "Ask somebody to look with you: POST /v1/enquiries.",
+    "Change the times, the distance or the cost in your story.",
     "Leave it: we keep looking.",
 ]
 NEXT_OFFER = [
-    "Ask for a first meeting: it happens only when both say yes, in a public place.",
+    "Say that you would like a first meeting. Nothing happens until the other side says yes too.",
     "Say that it is not for you. You need not say why.",
 ]
 
@@ -86,7 +87,8 @@ async def unmet(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUI
             for want, words, looked_at, people_looked_at in await queries.unmet(
                 tx, person_id=person_id
             )
-        ]
+        ],
+        always_open=list(ALWAYS_OPEN),
     )
 
 

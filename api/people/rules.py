@@ -13,6 +13,11 @@ REQUIREMENTS: tuple[Kind, ...] = ("avoidance", "access_need")
 
 MOST_STATEMENTS = 60
 
+WHO_READS = (
+    "You, and workers who work with you once you have said yes to each. To find ideas, a program "
+    "compares what your words mean; nobody reads them for that."
+)
+
 # law.md 2: shown on every screen that takes free text.
 ALWAYS_OPEN = (
     "Ask for an assessment of your needs: POST /v1/enquiries with kind 'assessment'.",

@@ -61,6 +61,7 @@ class StoryStarted(Struct, kw_only=True):
     id: UUID
     code: str | None
     ask_by: datetime | None
+    who_reads_this: str
     always_open: list[str]
 
 

@@ -21,6 +21,7 @@ from api.people.rules import (
     ALWAYS_OPEN,
     MOST_STATEMENTS,
     STRENGTHS_FIRST,
+    WHO_READS,
     first_questions_missing,
     not_asked_until,
     requirement_facts,
@@ -100,7 +101,13 @@ async def start(
     for one in said:
         await _say(tx, now=now, person_id=person_id, one=one, version=1)
     await _changed(tx, actor=actor, now=now, person_id=person_id, action="story.started", version=1)
-    return StoryStarted(id=person_id, code=code, ask_by=ask_by, always_open=list(ALWAYS_OPEN))
+    return StoryStarted(
+        id=person_id,
+        code=code,
+        ask_by=ask_by,
+        who_reads_this=WHO_READS,
+        always_open=list(ALWAYS_OPEN),
+    )
 
 
 async def start_again(

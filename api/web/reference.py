@@ -21,6 +21,20 @@ a:focus, summary:focus { outline: 3px solid #ffdd00 }
 """
 
 
+_BEGIN = """\
+# Things to join: no sign-in needed
+curl 'ADDRESS/v1/listings?near=M32&free=true'
+# Begin a story; the answer holds its id, and a code that opens it again
+curl ADDRESS/v1/people -H 'Content-Type: application/json' \\
+  -d '{"area": "AREA", "called": "Nadia", "good_at": ["Dancing"], "free_times": ["tue_evening"]}'
+# Sign in with the code; the answer holds a token
+curl ADDRESS/v1/sessions -H 'Content-Type: application/json' -d '{"by": "code", "code": "CODE"}'
+# Who am I, and which story is mine? Then: my ideas
+curl ADDRESS/v1/me -H 'Authorization: Bearer TOKEN'
+curl ADDRESS/v1/people/ID/suggestions -H 'Authorization: Bearer TOKEN'
+"""
+
+
 class ReferencePage(OpenAPIRenderPlugin):
     """One plain page for people: every address, what it takes and what it answers."""
 
@@ -53,6 +67,7 @@ def _page(schema: dict[str, Any]) -> Iterator[str]:
         f"<p>{escape(schema['info'].get('description', ''))}</p>"
         '<p>For machines: <a href="/docs/openapi.json">OpenAPI 3.1</a>. Refusals are '
         "problem+json with the rule, who can change it and what else is possible.</p>"
+        f"<h2>How to begin</h2><pre>{escape(_BEGIN)}</pre>"
     )
     by_tag: dict[str, list[str]] = {}
     for path, item in schema["paths"].items():

@@ -79,7 +79,7 @@ def down() -> None:
     """Stop what './kith up' or './kith demo' started in another terminal, and the servers."""
     stopped = [name for name in SETS if stop_running(home=home(), name=name)]
     Stack(home()).stop()
-    click.echo(f"Stopped{': ' + ', '.join(stopped) if stopped else '. Nothing else was running'}.")
+    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
 @click.command()

@@ -71,7 +71,7 @@ def two_questions(
         )
     out.print(Padding(_columns(*rows), (0, 0, 0, 3)))
     _line(out, "Nobody was asked what is wrong with them.")
-    _line(out, f"({len(content.people) - len(shown)} more: ./kith demo --people)", style="dim")
+    _line(out, f"({len(content.people) - len(shown)} more, with --people)", style="dim")
 
 
 def ideas(
@@ -131,16 +131,17 @@ def ending(out: Console, address: str, *, stays: bool) -> None:
         _line(
             out,
             f"Sign in as any of them: POST {address}/v1/sessions "
-            '{"by": "demo", "who": "nadia"}   (or joe, kay, sam, alan)',
+            '{"by": "demo", "who": "nadia"}   (or joe, kay; sam, social worker; alan, who bakes)',
         )
+        _line(out, "Then GET /v1/me names their story, and /v1/people/ID/suggestions its ideas.")
         _line(out, "Stop: Ctrl-C")
     else:
         _line(out, "It has stopped now. ./kith demo stays up, with every address at /docs.")
         _line(out, "Everybody's ideas: ./kith demo --people     Next to read: README.md")
     _line(
         out,
-        "Not here yet: putting money together, real sign-in, Shared Lives approval. No one who "
-        "uses support has tested this.",
+        "Not here yet: first meetings, blocking and reporting, putting money together, real "
+        "sign-in, Shared Lives approval. No one who uses support has tested this.",
         style="dim",
     )
 
@@ -187,12 +188,16 @@ def _nothing_yet(out: Console, seats: seed.Seats, one: Ideas) -> None:
         f"{name} asked the front door too. A person at {asked['front_door']} answers by "
         f"{due:%A %-d %B}, even if it is still no.",
     )
-    _line(out, "You can: " + " ".join(want["you_can"][:1] + want["you_can"][2:]))
+    _line(out, "You can: " + " ".join(want["you_can"][1:]))
 
 
 def _briefly(out: Console, one: Ideas) -> None:
     _line(out, "")
     _line(out, f"[bold]{one.story['called']}, {one.story['town']}[/bold]")
+    if one.story["ask_by"] is not None:
+        by = datetime.fromisoformat(one.story["ask_by"]).astimezone(LONDON)
+        _line(out, f"Not asked yet. Somebody asks by {by:%A %-d %B}.")
+        return
     _line(out, f"Good at {_quoted(one.story['good_at'])}  Wants {_quoted(one.story['want_to'])}")
     for suggestion in one.suggestions:
         idea, why = suggestion["idea"], suggestion["why_it_may_fit"]

@@ -43,8 +43,11 @@ def somebody(request: pytest.FixtureRequest, settings: Settings) -> Iterator[psy
 
 @pytest.fixture(scope="module")
 async def crowd(maker: Maker) -> Crowd:
-    """Gather somebody about whom there is a row in every table."""
-    return await gather(maker, maker.client, maker.database)
+    """Gather somebody about whom there is a row in every table; one refusal is counted too."""
+    found = await gather(maker, maker.client, maker.database)
+    empty = {"area": found.story.area.slug, "called": "Nobody"}
+    refused(await maker.client.post("/v1/people", json=empty), 422, "strengths-first")
+    return found
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
