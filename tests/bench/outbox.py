@@ -33,8 +33,8 @@ from tests.fixtures.servers import API, OWNER, WORKER, migrate_as_owner
 from workers.app import QUEUE, make_app
 
 ROUNDS = 3
-CHANGES = 2_000
-WARM_UP = 300
+CHANGES = 1_000
+WARM_UP = 200
 PROCESSES = (1, 2)
 KINDS = ("celery", "outbox", "outbox_last")
 TASKS = {"outbox": "chores.nothing", "outbox_last": "chores.empty"}
