@@ -15,7 +15,7 @@ from api.core.config import Settings
 from api.core.db import Database
 
 from .fixtures.crew import Crew
-from .fixtures.servers import Servers, shared_servers
+from .fixtures.servers import RUNNING, Servers, shared_servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,7 +66,15 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def settings(servers: Servers) -> Settings:
     """Return settings for the database of this pytest process."""
-    return servers.settings(servers.clone())
+    return servers.settings(servers.clone(), keep=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hosts_given_back() -> Iterator[None]:
+    """Give back what a module's tests took of the broker."""
+    yield
+    for running in RUNNING:
+        running.give_back_hosts()
 
 
 @pytest.fixture
