@@ -60,7 +60,7 @@ _POST = """
 SELECT ids FROM ledger_post('bench:%(kind)s:' || :key, '\\x00', 'bench.post', NULL, 'budget',
     '20000000-0000-7000-8000-:n', 'bench.post', '{"budget_id": ":n"}', '{hold,transfer}',
     '{%(debit)s0000000-0000-7000-8000-:n,%(debit)s0000000-0000-7000-8000-:n}',
-    '{NULL,%(credit)s0000000-0000-7000-8000-:n}', '{1,1}', '{NULL,NULL}');
+    '{NULL,%(credit)s-0000-7000-8000-:n}', '{1,1}', '{NULL,NULL}');
 """
 
 
@@ -70,16 +70,18 @@ def run(*, json: bool, rounds: int = ROUNDS, seconds: int = SECONDS) -> dict[str
     CPU is that of the server's processes that serve the clients. Ratios are taken within a round.
     """
     found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
-    with tempfile.TemporaryDirectory(prefix="kith-bench-") as folder:
-        with _stack(Path(folder)) as stack:
-            scripts = _scripts(Path(folder))
-            for kind in KINDS:  # caches and plans
-                _drive(stack, kind, scripts, seconds=2)
-            for number in range(rounds):
-                for kind in KINDS if number % 2 == 0 else KINDS[::-1]:
-                    _say(f"round {number + 1} of {rounds}: {kind}")
-                    found[kind].append(_drive(stack, kind, scripts, seconds=seconds))
-            missing = _books(stack)
+    with (
+        tempfile.TemporaryDirectory(prefix="kith-bench-") as folder,
+        _stack(Path(folder)) as stack,
+    ):
+        scripts = _scripts(Path(folder))
+        for kind in KINDS:  # caches and plans
+            _drive(stack, kind, scripts, seconds=2)
+        for number in range(rounds):
+            for kind in KINDS if number % 2 == 0 else KINDS[::-1]:
+                _say(f"round {number + 1} of {rounds}: {kind}")
+                found[kind].append(_drive(stack, kind, scripts, seconds=seconds))
+        missing = _books(stack)
     result = _result(found, rounds=rounds, seconds=seconds, missing=missing)
     if not json:
         _tell(result)
@@ -111,14 +113,14 @@ def _stack(folder: Path) -> Iterator[Stack]:
 def _scripts(folder: Path) -> dict[str, Path]:
     """Write what pgbench runs: of the pool, half is paid out and half goes back to budgets."""
     shapes = {
-        "spread": (BUDGETS, {"kind": "s", "debit": 2, "credit": 4}),
+        "spread": (BUDGETS, {"kind": "s", "debit": 2, "credit": 40000000}),
         "hot": (MEMBERS, {"kind": "h", "debit": 3, "credit": ":back"}),
     }
     scripts = {}
     for kind, (last, shape) in shapes.items():
         lines = [
             f"\\set n random(100000000001, {100000000000 + last})",
-            "\\set back 2 * random(1, 2)",
+            "\\set back 20000000 * random(1, 2)",
             "\\set key random(1, 9000000000000000000)",
             "BEGIN;",
             f"{_TELL};",

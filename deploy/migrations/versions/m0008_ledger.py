@@ -467,17 +467,18 @@ BEGIN
     END IF;
     blank := array_fill(NULL::text, ARRAY[cardinality(due)]);
     RETURN (SELECT cardinality(array_remove(p.ids, NULL)) FROM ledger_post(p_key, v_hash, p_code,
-        p_correlation, NULL, NULL, NULL, NULL, array_fill('expire'::text, ARRAY[cardinality(due)]), due, blank::uuid[],
-        blank::bigint[], blank::timestamptz[]) p);
+        p_correlation, NULL, NULL, NULL, NULL, array_fill('expire'::text, ARRAY[cardinality(due)]),
+        due, blank::uuid[], blank::bigint[], blank::timestamptz[]) p);
 END $$;
 REVOKE ALL ON FUNCTION ledger_post, ledger_expire, ledger_open, ledger_close, ledger_refuse,
-    ledger_refuse_line, ledger_refuse_hold, ledger_stem, ledger_account_stays, ledger_hold_stays FROM PUBLIC;
+    ledger_refuse_line, ledger_refuse_hold, ledger_stem, ledger_account_stays, ledger_hold_stays
+    FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_post, ledger_expire, ledger_open, ledger_close TO kith_app;
 """
 
 DOWN = """
-DROP FUNCTION ledger_expire, ledger_post, ledger_stem, ledger_close, ledger_open, ledger_refuse_hold,
-    ledger_refuse_line, ledger_refuse;
+DROP FUNCTION ledger_expire, ledger_post, ledger_stem, ledger_close, ledger_open,
+    ledger_refuse_hold, ledger_refuse_line, ledger_refuse;
 DROP VIEW ledger_postings;
 DROP TABLE ledger_hold_ends, ledger_holds, ledger_transfers, ledger_operations, ledger_accounts;
 DROP FUNCTION ledger_hold_stays, ledger_account_stays;
