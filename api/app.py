@@ -44,7 +44,7 @@ from api.web import reference
 log = structlog.get_logger()
 
 
-@get("/health/live", guards=[allow("anyone")], tags=["health"])
+@get("/health/live", guards=[allow("anyone")], tags=["health"], responses=ANSWERS)
 async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
@@ -74,13 +74,13 @@ async def ready(
 async def prometheus(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
-    settings: NamedDependency[Settings],
+    configuration: NamedDependency[Settings],
 ) -> Response[bytes]:
     """Metrics, for the machine itself or with the metrics token; not there for anybody else."""
     here = request.client is None or request.client.host in ("127.0.0.1", "::1")
     # Passed on by a proxy on this machine, it is from somewhere else.
     passed_on = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    wanted = settings.metrics_token
+    wanted = configuration.metrics_token
     if wanted is None and (passed_on or not here):
         raise NotFoundException
     sent = request.headers.get("x-metrics-token", "")
@@ -130,7 +130,9 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[running],
         dependencies={
             "database": Provide(lambda: database, sync_to_thread=False),
-            "settings": Provide(lambda: settings, sync_to_thread=False),
+            # Not "settings": what is wrong with a body's field of a dependency's name is taken by
+            # Litestar for a mistake of ours.
+            "configuration": Provide(lambda: settings, sync_to_thread=False),
             "redis": Provide(lambda: redis, sync_to_thread=False),
             "limiter": Provide(lambda: limiter, sync_to_thread=False),
             "work": Provide(provide_work),

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import billiard.pool
 import structlog
 from celery import Celery, signals
 
@@ -26,7 +25,7 @@ import workers.tasks
 from api.core import logs
 from api.core.config import BadSetting, Settings
 from api.core.db import Database
-from workers import registry, runtime
+from workers import broker, registry, runtime
 from workers.rows import Rows
 
 QUEUE = "kith"
@@ -68,6 +67,7 @@ def make_app(settings: Settings, *, answer_seconds: float | None = None) -> Cele
         worker_redirect_stdouts=False,
         worker_prefetch_multiplier=4,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_prefetch_count_reduction=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -116,8 +116,7 @@ def serve(app: Celery, settings: Settings) -> None:
     signals.task_unknown.connect(unknown, weak=False)
     signals.worker_ready.connect(lambda **_: log.info("worker-ready"), weak=False)
     signals.setup_logging.connect(_leave_logging_alone, weak=False)
-    # At SIGTERM a busy process would wait 30 seconds for its parent to have read all it said.
-    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+    broker.mend()
 
 
 def _entry(name: str) -> Callable[..., None]:

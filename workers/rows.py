@@ -13,14 +13,12 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Row, TextClause, text
-from sqlalchemy.exc import DBAPIError
 
 from api.core import clock
 from api.core.db import Database
 
 ATTEMPTS_LIMIT = 10
 LONGEST_BACKOFF_SECONDS = 3600
-UNREACHABLE = (DBAPIError, OSError, TimeoutError)
 
 log = structlog.get_logger()
 
@@ -137,7 +135,7 @@ class Lease:
                     return
                 try:
                     await self._extend()
-                except UNREACHABLE as error:
+                except Exception as error:
                     log.warning("lease-not-extended", outbox_id=self._outbox_id, exc_info=error)
 
     async def _extend(self) -> None:

@@ -21,7 +21,7 @@ from api.core.db import Database, ReadSession, WriteSession, sqlstate
 from api.identity.rules import Task as TaskActor
 from workers import registry
 from workers.registry import REGISTRY, Registered, task
-from workers.rows import DONE, ONE_AT_A_TIME, OVERTAKEN, UNREACHABLE, Lease, Rows
+from workers.rows import DONE, ONE_AT_A_TIME, OVERTAKEN, Lease, Rows
 
 __all__ = ["AlreadyDone", "Job", "Outcome", "Overtaken", "UnknownTask", "refuse", "run", "task"]
 
@@ -95,7 +95,7 @@ async def run(*, rows: Rows, name: str, outbox_id: UUID, lease_seconds: float) -
     started = time.monotonic()
     try:
         row = await rows.find(outbox_id)
-    except UNREACHABLE as error:
+    except Exception as error:
         # The row keeps its lease; once that is over it is sent again.
         log.error("task-row-unreadable", task=name, outbox_id=outbox_id, exc_info=error)
         return "failed"
@@ -168,7 +168,7 @@ async def _fail(rows: Rows, outbox_id: UUID, row: Row[Any], error: Exception) ->
         )
     try:
         dead = await rows.fail(outbox_id, attempts=row.attempts, error=error, now=clock.now())
-    except UNREACHABLE as trouble:
+    except Exception as trouble:
         # Not lost: its lease runs out, and the relay sends it again.
         log.error("failure-unrecorded", task=row.task, outbox_id=outbox_id, exc_info=trouble)
         return "failed"

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -10,7 +10,6 @@ import msgspec
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.connection import ASGIConnection
-from litestar.datastructures import MutableScopeHeaders
 from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
@@ -18,7 +17,8 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
-from litestar.types import ASGIApp, Guard, Message, Receive, Scope, Send
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Guard, HTTPScope, Message, Receive, Scope, Send
 from sqlalchemy.exc import DBAPIError
 
 from api.core import clock, idempotency, metrics, refusals, trace
@@ -32,6 +32,7 @@ from api.core.errors import (
     invalid,
 )
 
+Header = tuple[bytes, bytes]
 P = ParamSpec("P")
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -98,7 +99,8 @@ def allow(rule: str) -> Guard:
     if not roles and rule not in ("anyone", "signed_in"):
         raise ValueError(f"unknown authorisation: {rule}")
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    # Not a plain def: Litestar would run that in a thread, for every request.
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         actor: RequestActor = connection.user
         if rule == "anyone":
             return
@@ -305,15 +307,27 @@ def on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]
 def on_validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
     """Handle a body, query or header that cannot be read: each field is named."""
     found = error.extra if isinstance(error.extra, list) else []
-    errors = [
-        FieldError(str(item.get("key", item.get("source", "body"))), str(item.get("message", "")))
-        for item in found
-        if isinstance(item, dict)
-    ] or [FieldError("body", "This is not JSON that Kith can read.")]
+    errors = [_field_error(item) for item in found if isinstance(item, dict)] or [
+        FieldError("body", "This is not JSON that Kith can read.")
+    ]
     refusal = _of_status(400)
     refusal.errors = tuple(errors)
     refusal.detail = f"{errors[0].field}: {errors[0].message}"
     return problem(refusal)
+
+
+_QUOTED = re.compile(r" '.*'", re.DOTALL)
+_NAMED = re.compile(r"field `([a-z_]{1,60})`")
+
+
+def _field_error(item: dict[str, Any]) -> FieldError:
+    """Return one thing that cannot be read, by the path of its field; never what the field held."""
+    message = _QUOTED.sub("", str(item.get("message", "")))
+    path = str(item.get("key", item.get("source", "body")))
+    named = _NAMED.search(message)
+    if path == "data":
+        return FieldError(named[1] if named else "body", message)
+    return FieldError(f"{path}.{named[1]}" if named else path, message)
 
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
@@ -372,6 +386,9 @@ EXCEPTION_HANDLERS: dict[Any, Any] = {
 }
 
 
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
 def observe(app: ASGIApp) -> ASGIApp:
     """Wrap the application: one trace, one log line and one measurement for each request."""
 
@@ -388,11 +405,11 @@ def observe(app: ASGIApp) -> ASGIApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                out = MutableScopeHeaders.from_message(message)
-                out["X-Correlation-Id"] = str(correlation)
-                out["X-Content-Type-Options"] = "nosniff"
-                out["Referrer-Policy"] = "no-referrer"
-                out.setdefault("Cache-Control", "no-store")
+                message["headers"] = [
+                    *_own_headers(message["headers"], scope),
+                    *_ALWAYS_SENT,
+                    (b"x-correlation-id", str(correlation).encode()),
+                ]
             await send(message)
 
         try:
@@ -400,7 +417,7 @@ def observe(app: ASGIApp) -> ASGIApp:
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("path_template") or "none"
-            method = scope["method"]
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             metrics.REQUESTS.labels(method, route, status).inc()
             metrics.SECONDS.labels(method, route).observe(seconds)
             log.info(
@@ -412,6 +429,26 @@ def observe(app: ASGIApp) -> ASGIApp:
             )
 
     return middleware
+
+
+_ALWAYS_SENT = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+
+
+def _own_headers(headers: Iterable[Header], scope: HTTPScope) -> list[Header]:
+    """Return an answer's own headers, kept by nobody unless it says so itself.
+
+    OPTIONS: the framework names the methods of one handler of several at an address.
+    """
+    own = list(headers)
+    if not any(name.lower() == b"cache-control" for name, _ in own):
+        own.append((b"cache-control", b"no-store"))
+    if scope["method"] == "OPTIONS":
+        here = scope.get("path_template")
+        for route in scope["litestar_app"].routes:
+            if isinstance(route, HTTPRoute) and route.path_format == here:
+                methods = ", ".join(sorted(route.methods)).encode()
+                return [(b"allow", methods), *(one for one in own if one[0].lower() != b"allow")]
+    return own
 
 
 __all__ = ["ANSWERS", "EXCEPTION_HANDLERS", "MediaType", "Problem", "Work", "allow", "observe"]

@@ -82,7 +82,7 @@ async def agree(tx: WriteSession, *, actor: Actor, now: datetime, assignment_id:
         .where(
             Assignment.id == assignment_id,
             Assignment.ended_at.is_(None),
-            text("person_id = ANY (ARRAY(SELECT app_own_people()))"),
+            text("person_id = ANY (ARRAY(SELECT app_speaking_people()))"),
         )
         .values(agreed_at=func.coalesce(Assignment.agreed_at, now))
         .returning(Assignment.person_id)

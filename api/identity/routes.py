@@ -35,14 +35,14 @@ async def sign_in(
     request: Request[Any, Any, Any],
     work: NamedDependency[Work],
     limiter: NamedDependency[RateLimiter],
-    settings: NamedDependency[Settings],
+    configuration: NamedDependency[Settings],
 ) -> SessionStarted:
     """Sign in with a code. Wrong codes are limited by address."""
     tries = f"sign-in:{request.client.host if request.client else 'local'}"
     if isinstance(data, ByCode):
         await limiter.hit(tries, limit=SIGN_IN_TRIES, window_seconds=SIGN_IN_WINDOW_SECONDS)
     started = await work.write(
-        service.sign_in, actor=work.actor, now=work.now, credential=data, mode=settings.mode
+        service.sign_in, actor=work.actor, now=work.now, credential=data, mode=configuration.mode
     )
     if isinstance(data, ByCode):
         # A day centre or a library has one address for all who sign in there.

@@ -41,6 +41,11 @@ class Listing(Base):
             "northing",
             postgresql_where=text("closed_at IS NULL AND confirmed_until IS NOT NULL"),
         ),
+        Index(
+            "ix_listings_matchable_area_id",
+            "area_id",
+            postgresql_where=text("closed_at IS NULL AND confirmed_until IS NOT NULL"),
+        ),
         Index("ix_listings_person_id", "person_id", postgresql_where=text("person_id IS NOT NULL")),
         Index(
             "ix_listings_owner_account_id",

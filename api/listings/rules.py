@@ -1,5 +1,6 @@
 """What a listing is, who may make which, and what of it is public."""
 
+from collections.abc import Mapping
 from datetime import time
 from typing import Annotated, Literal
 
@@ -71,12 +72,16 @@ def check_size(kind: str, people_working: int | None, settings: AreaSettings) ->
         )
 
 
-def check_kind_address(kind: str, address: str | None, postcode: str | None) -> None:
-    """Raise Invalid for a Shared Lives home with an address: only its area is public (law.md 1)."""
-    if kind == "shared_lives" and (address is not None or postcode is not None):
+def check_kind_address(kind: str, ways_there: Mapping[str, str | None]) -> None:
+    """Raise Invalid for a Shared Lives home that could be found: only its area is kept (law.md 1).
+
+    ``ways_there``: an address, postcode and website by the name of their field.
+    """
+    given = next((field for field, value in ways_there.items() if value is not None), None)
+    if kind == "shared_lives" and given is not None:
         raise invalid(
             "home-address",
-            "address" if address is not None else "postcode",
+            given,
             "A Shared Lives home shows its area only. Give 'near', such as M32 8.",
             who="Nobody: this keeps a family's home safe.",
         )

@@ -49,7 +49,10 @@ _PUBLISH = text(
     "WITH published AS (INSERT INTO listing_public (listing_id, kind, area, name, summary,"
     " description, provider_name, town, near, easting, northing, address, website, sessions, days,"
     " price_pence, price_per, places_left, access, confirmed_on, confirmed_until)"
-    " SELECT l.id, l.kind, a.slug, l.name, l.summary, l.description, l.provider_name, l.town,"
+    " SELECT l.id, l.kind, a.slug, l.name, l.summary,"
+    # Of a family's home the area and the summary are public, and no more (law.md 1).
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.description END,"
+    " CASE WHEN l.kind <> 'shared_lives' THEN l.provider_name END, l.town,"
     " concat_ws(' ', l.outward, l.sector), l.easting, l.northing, l.address, l.website,"
     " l.sessions, l.days, l.price_pence, l.price_per, l.places_left, l.access, l.confirmed_on,"
     " l.confirmed_until FROM listings l LEFT JOIN areas a ON a.id = l.area_id"
@@ -215,6 +218,7 @@ async def replace(
 ) -> ListingMade:
     """Replace what a listing says. Its owner may, or an admin of its area."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     area = await areas.area_named(tx, slug=new.area)
     if area.id != old.area_id or new.kind != old.kind:
         raise invalid("kind-and-area-stay", "kind", "It stays in its area and of its kind.")
@@ -222,7 +226,7 @@ async def replace(
     await tx.execute(
         update(Listing)
         .where(Listing.id == listing_id)
-        .values(version=old.version + 1, updated_at=now, **_content(new, area.settings))
+        .values(version=version, updated_at=now, **_content(new, area.settings))
     )
     await publish(tx, listing_ids=[listing_id])
     await _changed(
@@ -231,9 +235,9 @@ async def replace(
         now=now,
         listing_id=listing_id,
         action="replaced",
-        version=old.version + 1,
+        version=version,
     )
-    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=old.confirmed_until)
+    return ListingMade(id=listing_id, version=version, confirmed_until=old.confirmed_until)
 
 
 async def confirm(
@@ -241,6 +245,7 @@ async def confirm(
 ) -> ListingMade:
     """Say that a listing is still right. Without this it is shown apart after a while."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     on = new.confirmed_on or now.date()
     if on > now.date():
         raise invalid("confirmed-by-today", "confirmed_on", "This day is still to come.")
@@ -257,7 +262,7 @@ async def confirm(
             confirmed_on=on,
             confirmed_until=until,
             places_left=left,
-            version=old.version + 1,
+            version=version,
             updated_at=now,
         )
     )
@@ -269,18 +274,19 @@ async def confirm(
         listing_id=listing_id,
         person_id=old.person_id,
         action="confirmed",
-        version=old.version + 1,
+        version=version,
     )
-    return ListingMade(id=listing_id, version=old.version + 1, confirmed_until=until)
+    return ListingMade(id=listing_id, version=version, confirmed_until=until)
 
 
 async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UUID) -> None:
     """Close a listing or take back an own offer: it is no longer shown or suggested."""
     old = await _mine(tx, actor=actor, listing_id=listing_id)
+    version = old.version + 1  # now: after the update `old` says the new one
     await tx.execute(
         update(Listing)
         .where(Listing.id == listing_id)
-        .values(closed_at=now, version=old.version + 1, updated_at=now)
+        .values(closed_at=now, version=version, updated_at=now)
     )
     await tx.execute(
         text("DELETE FROM listing_public WHERE listing_id = :listing_id"),
@@ -293,7 +299,7 @@ async def close(tx: WriteSession, *, actor: Actor, now: datetime, listing_id: UU
         listing_id=listing_id,
         person_id=old.person_id,
         action="closed",
-        version=old.version + 1,
+        version=version,
     )
 
 
@@ -382,7 +388,9 @@ def _check(new: NewListing, settings: AreaSettings) -> None:
     check_sessions(new.sessions)
     check_places(new.places_total, new.places_left)
     check_size(new.kind, new.people_working, settings)
-    check_kind_address(new.kind, new.address, new.postcode)
+    check_kind_address(
+        new.kind, {"address": new.address, "postcode": new.postcode, "website": new.website}
+    )
 
 
 def _content(new: NewListing, settings: AreaSettings) -> dict[str, Any]:

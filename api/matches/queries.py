@@ -23,20 +23,25 @@ _REQUIREMENTS = text(
     " WHERE person_id = :person_id ORDER BY statement_id, fact"
 )
 _DECLINED = text("SELECT listing_id FROM match_declined WHERE person_id = :person_id")
-_OFFERS = text(
+_OFFER = (
     "SELECT id, kind, person_id, easting, northing, times, price_pence, places_left, access,"
     " confirmed_until, vectors FROM match_offers WHERE model_id = :model_id"
-    " AND (CAST(:easting AS bigint) IS NULL OR easting IS NULL"
-    "  OR (easting BETWEEN :easting - :reach AND :easting + :reach"
-    "   AND northing BETWEEN :northing - :reach AND :northing + :reach)) ORDER BY id"
 )
+# Where either place is not known the area is: nobody looks through a whole country's offers.
+_OFFERS_NEAR = text(
+    f"{_OFFER} AND ((easting BETWEEN :west AND :east AND northing BETWEEN :south AND :north)"
+    " OR (easting IS NULL AND area_id = :area_id)) ORDER BY id"
+)
+_OFFERS_OF_AREA = text(f"{_OFFER} AND area_id = :area_id ORDER BY id")
 _OWNERS = text("SELECT * FROM match_people WHERE id = ANY(:people)")
 _TOUCHED = text(
     "SELECT p.id FROM match_people p JOIN match_places l ON l.id = :listing_id"
-    " WHERE p.id IS DISTINCT FROM l.person_id AND (p.easting IS NULL OR l.easting IS NULL"
-    "  OR (l.easting BETWEEN p.easting - p.travel_limit_metres AND p.easting +"
-    "   p.travel_limit_metres AND l.northing BETWEEN p.northing - p.travel_limit_metres"
-    "   AND p.northing + p.travel_limit_metres))"
+    " WHERE p.id IS DISTINCT FROM l.person_id AND (CASE"
+    "  WHEN p.easting IS NULL OR l.easting IS NULL THEN p.area_id = l.area_id"
+    "  ELSE (l.easting BETWEEN p.easting - p.travel_limit_metres"
+    "   AND p.easting + p.travel_limit_metres"
+    "   AND l.northing BETWEEN p.northing - p.travel_limit_metres"
+    "   AND p.northing + p.travel_limit_metres) END)"
     " UNION SELECT person_id FROM match_suggested WHERE listing_id = :listing_id"
 )
 _NOT_EMBEDDED = text(
@@ -74,17 +79,7 @@ async def snapshot(
     key = {"person_id": person_id}
     requirements = list(await session.execute(_REQUIREMENTS, key))
     declined = set(await session.scalars(_DECLINED, key))
-    offers = list(
-        await session.execute(
-            _OFFERS,
-            {
-                "model_id": model_id,
-                "easting": person.easting,
-                "northing": person.northing,
-                "reach": person.travel_limit_metres * _BEYOND,
-            },
-        )
-    )
+    offers = await _offers_around(session, person, model_id=model_id)
     owner_ids = sorted({row.person_id for row in offers if row.person_id is not None})
     rows = await session.execute(
         _STATEMENTS, {"people": [*owner_ids, person_id], "model_id": model_id}
@@ -102,6 +97,20 @@ async def snapshot(
         owners={row.id: row for row in owners},
         owners_statements=by_person,
     )
+
+
+async def _offers_around(session: AsyncSession, person: Any, *, model_id: str) -> list[Any]:
+    values = {"model_id": model_id, "area_id": person.area_id}
+    if person.easting is None:
+        return list(await session.execute(_OFFERS_OF_AREA, values))
+    reach = person.travel_limit_metres * _BEYOND
+    corners = {
+        "west": person.easting - reach,
+        "east": person.easting + reach,
+        "south": person.northing - reach,
+        "north": person.northing + reach,
+    }
+    return list(await session.execute(_OFFERS_NEAR, values | corners))
 
 
 async def touched_people(session: AsyncSession, *, listing_id: UUID) -> list[UUID]:
@@ -172,10 +181,23 @@ async def latest_run(tx: AsyncSession, *, person_id: UUID) -> MatchRun | None:
     return found.one_or_none()
 
 
+# Due as promised, or because a standing idea has not been confirmed for too long meanwhile.
 _DUE_LOOKS = text(
-    "SELECT person_id FROM match_due WHERE next_look_on <= :today GROUP BY person_id"
-    " ORDER BY min(next_look_on), person_id LIMIT :limit"
+    "SELECT person_id FROM (SELECT person_id, next_look_on FROM match_due"
+    "  WHERE next_look_on <= :today UNION ALL SELECT s.person_id, l.confirmed_until"
+    "  FROM match_suggested s JOIN match_places l ON l.id = s.listing_id"
+    "  WHERE l.confirmed_until < :today) due"
+    " GROUP BY person_id ORDER BY min(next_look_on), person_id LIMIT :limit"
 )
+_TOLD_OF = text(
+    "SELECT DISTINCT s.person_id FROM match_suggested s"
+    " JOIN match_places l ON l.id = s.listing_id WHERE l.person_id = :person_id"
+)
+
+
+async def told_of(session: AsyncSession, *, person_id: UUID) -> list[UUID]:
+    """Return people to whom something that this person offers stands suggested."""
+    return list(await session.scalars(_TOLD_OF, {"person_id": person_id}))
 
 
 async def due_looks(session: AsyncSession, *, today: date, limit: int) -> list[UUID]:

@@ -50,6 +50,7 @@ async def suggestions(
     await audit.receipt(tx, actor=actor, now=now, about_id=person_id, what="suggestions")
     rows = await queries.suggestions(tx, person_id=person_id)
     offers = await listings.by_ids(tx, listing_ids=[row.listing_id for row in rows])
+    await _receipts_of_offers(tx, actor=actor, now=now, offers=list(offers.values()))
     said = await people.words_of(tx, statement_ids=sorted(_quoted(rows)))
     run = await queries.latest_run(tx, person_id=person_id)
     waiting = await people.changed_and_waiting(tx, person_id=person_id)
@@ -149,6 +150,23 @@ async def look_again(tx: WriteSession, *, now: datetime, person_id: UUID) -> Non
         now=now,
         coalesce_key=people.look_key(person_id),
     )
+
+
+async def _receipts_of_offers(
+    tx: WriteSession, *, actor: Actor, now: datetime, offers: list[Listing]
+) -> None:
+    """Leave whoever offers something themselves the receipt of who was shown it."""
+    for offer in sorted(offers, key=lambda one: one.id):
+        if offer.person_id is not None:
+            await audit.receipt(
+                tx,
+                actor=actor,
+                now=now,
+                about_id=offer.person_id,
+                what="offer",
+                object_id=offer.id,
+                version=offer.version,
+            )
 
 
 async def _require_story(tx: WriteSession, *, person_id: UUID) -> None:

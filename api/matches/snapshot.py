@@ -50,8 +50,13 @@ def offers_of(found: PersonSnapshot, *, today: date) -> list[Offer]:
             confirmed=row.confirmed_until is not None and row.confirmed_until >= today,
         )
         for row in found.offers
-        if row.person_id != found.person.id
+        if row.person_id != found.person.id and _may_hear_of(found, row.kind)
     ]
+
+
+def _may_hear_of(found: PersonSnapshot, kind: str) -> bool:
+    """A family's home is suggested to those alone who asked to hear of homes."""
+    return kind != "shared_lives" or found.person.homes_wanted
 
 
 def snapshot_hash(

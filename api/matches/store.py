@@ -122,14 +122,7 @@ async def keep_run(
             at=now,
         )
     )
-    old = {
-        row.listing_id: row
-        for row in await tx.execute(
-            select(SuggestionRow.id, SuggestionRow.listing_id, SuggestionRow.state)
-            .where(SuggestionRow.person_id == person_id)
-            .with_for_update()
-        )
-    }
+    old = await _standing(tx, person_id=person_id)
     ideas = {UUID(str(one.offer_id)): (rank, one) for rank, one in enumerate(result.suggestions)}
     for listing_id, (rank, idea) in ideas.items():
         await _keep_idea(
@@ -152,6 +145,13 @@ async def keep_run(
         look_again_days=look_again_days,
         result=result,
     )
+
+
+async def stop(tx: WriteSession, *, actor: ActorContext, now: datetime, person_id: UUID) -> None:
+    """Take back what stands suggested to somebody who wants no matching; close their wants."""
+    old = await _standing(tx, person_id=person_id)
+    await _withdraw(tx, actor=actor, now=now, person_id=person_id, old=old, kept=set())
+    await tx.execute(_MET, {"now": now, "person_id": person_id, "open": []})
 
 
 async def add_event(
@@ -177,6 +177,17 @@ async def add_event(
             actor_id=actor.id,
         )
     )
+
+
+async def _standing(tx: WriteSession, *, person_id: UUID) -> dict[UUID, Any]:
+    """Return all that was ever suggested to a person by listing, locked."""
+    rows = await tx.execute(
+        select(SuggestionRow.id, SuggestionRow.listing_id, SuggestionRow.state)
+        .where(SuggestionRow.person_id == person_id)
+        .order_by(SuggestionRow.id)
+        .with_for_update()
+    )
+    return {row.listing_id: row for row in rows}
 
 
 async def _keep_idea(
@@ -266,7 +277,7 @@ async def _set_state(tx: WriteSession, *, now: datetime, suggestion_id: UUID, st
 
 _MET = text(
     "UPDATE unmet_wants SET met_at = :now WHERE person_id = :person_id AND met_at IS NULL"
-    " AND statement_id <> ALL(:open)"
+    " AND statement_id <> ALL(CAST(:open AS uuid[]))"
 )
 
 

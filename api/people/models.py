@@ -48,6 +48,7 @@ class Practicalities(Base):
     travel_limit_metres: Mapped[int | None] = mapped_column(info=shared("story"))
     spend_limit_pence: Mapped[int | None] = mapped_column(info=shared("story"))
     matching_wanted: Mapped[bool] = mapped_column(server_default=text("true"), info=shared("row"))
+    homes_wanted: Mapped[bool] = mapped_column(server_default=text("false"), info=shared("story"))
 
 
 class Statement(Base):

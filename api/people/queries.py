@@ -26,6 +26,7 @@ class PersonRow(NamedTuple):
     travel_limit_metres: int | None
     spend_limit_pence: int | None
     matching_wanted: bool | None
+    homes_wanted: bool | None
 
 
 async def person(tx: AsyncSession, *, person_id: UUID) -> PersonRow | None:
@@ -44,6 +45,7 @@ async def person(tx: AsyncSession, *, person_id: UUID) -> PersonRow | None:
                 Practicalities.travel_limit_metres,
                 Practicalities.spend_limit_pence,
                 Practicalities.matching_wanted,
+                Practicalities.homes_wanted,
             )
             .join(Area, Area.id == Person.area_id)
             .outerjoin(Practicalities, Practicalities.person_id == Person.id)

@@ -32,6 +32,16 @@ def first_questions_missing(field: str = "good_at") -> Invalid:
     )
 
 
+def story_full() -> Invalid:
+    """Return the refusal of one statement more than a story holds."""
+    return invalid(
+        "story-length",
+        "words",
+        f"A story holds {MOST_STATEMENTS} things.",
+        what_else=["Take something back first, or say one of them anew.", *ALWAYS_OPEN],
+    )
+
+
 def not_asked_until(now: datetime) -> datetime:
     """Return until when "not asked yet" stands: 7 days (Care Act ss.9-11, law.md 2)."""
     return now + timedelta(days=NOT_ASKED_YET_DAYS)

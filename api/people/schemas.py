@@ -34,7 +34,10 @@ class NewStatement(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class StartStory(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The two first questions; everything else can wait."""
+    """The two first questions; everything else can wait.
+
+    ``homes_wanted``: would you like to hear of Shared Lives homes? Nobody does unless they say so.
+    """
 
     area: Slug
     called: Called
@@ -47,6 +50,7 @@ class StartStory(Struct, kw_only=True, forbid_unknown_fields=True):
     travel_limit_metres: TravelMetres | None = None
     spend_limit_pence: SpendPence | None = None
     matching_wanted: bool = True
+    homes_wanted: bool = False
 
 
 class StoryStarted(Struct, kw_only=True):
@@ -69,6 +73,7 @@ class ChangePerson(Struct, kw_only=True, forbid_unknown_fields=True):
     travel_limit_metres: TravelMetres | None | UnsetType = UNSET
     spend_limit_pence: SpendPence | None | UnsetType = UNSET
     matching_wanted: bool | UnsetType = UNSET
+    homes_wanted: bool | UnsetType = UNSET
 
 
 class StatementOut(Struct, kw_only=True):
@@ -96,6 +101,7 @@ class StoryOut(Struct, kw_only=True):
     travel_limit_metres: int | None
     spend_limit_pence: int | None
     matching_wanted: bool
+    homes_wanted: bool
     ask_by: datetime | None
     version: int
 

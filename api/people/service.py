@@ -19,10 +19,12 @@ from api.people import queries
 from api.people.models import Person, Practicalities, Statement, StatementFact
 from api.people.rules import (
     ALWAYS_OPEN,
+    MOST_STATEMENTS,
     STRENGTHS_FIRST,
     first_questions_missing,
     not_asked_until,
     requirement_facts,
+    story_full,
 )
 from api.people.schemas import (
     ChangePerson,
@@ -92,6 +94,7 @@ async def start(
             travel_limit_metres=story.travel_limit_metres,
             spend_limit_pence=story.spend_limit_pence,
             matching_wanted=story.matching_wanted,
+            homes_wanted=story.homes_wanted,
         )
     )
     for one in said:
@@ -150,6 +153,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID
         travel_limit_metres=found.travel_limit_metres,
         spend_limit_pence=found.spend_limit_pence,
         matching_wanted=bool(found.matching_wanted),
+        homes_wanted=bool(found.homes_wanted),
         ask_by=None if _asked(said) else found.not_asked_until,
         version=found.version,
     )
@@ -179,6 +183,8 @@ async def change(
         limits["spend_limit_pence"] = change.spend_limit_pence
     if isinstance(change.matching_wanted, bool):
         limits["matching_wanted"] = change.matching_wanted
+    if isinstance(change.homes_wanted, bool):
+        limits["homes_wanted"] = change.homes_wanted
     if limits:
         await tx.execute(
             update(Practicalities).where(Practicalities.person_id == person_id).values(**limits)
@@ -192,14 +198,17 @@ async def change(
 async def say(
     tx: WriteSession, *, actor: Actor, now: datetime, person_id: UUID, one: NewStatement
 ) -> StatementOut:
-    """Add a statement to one's own story.
+    """Add a statement to one's own story, up to MOST_STATEMENTS.
 
     Once the 7 days of "not asked yet" are over, a strength, an interest or a goal comes first.
     """
     found = await require_own(tx, person_id=person_id)
     version = await _next_version(tx, person_id=person_id)
+    said = await queries.statements(tx, person_id=person_id)
+    if len(said) >= MOST_STATEMENTS:
+        raise story_full()
     stands = found.not_asked_until is not None and now < found.not_asked_until
-    if not stands and not _asked([one, *await queries.statements(tx, person_id=person_id)]):
+    if not stands and not _asked([one, *said]):
         raise first_questions_missing("kind")
     out = await _say(tx, now=now, person_id=person_id, one=one, version=1)
     await _changed(

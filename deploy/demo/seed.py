@@ -141,6 +141,7 @@ def _story(one: dict[str, Any]) -> dict[str, Any]:
         "not_asked_yet": one["not_asked_yet"],
         "also": also,
         "free_times": one["free_times"],
+        "homes_wanted": one.get("homes_wanted", False),
         "travel_limit_metres": one["travel_limit_metres"],
         "spend_limit_pence": one["spend_limit_pence"],
     }

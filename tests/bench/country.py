@@ -81,7 +81,8 @@ _PUBLIC = """
 INSERT INTO listing_public (listing_id, kind, name, summary, description, provider_name, town,
     near, easting, northing, address, website, sessions, days, price_pence, price_per,
     places_left, access, confirmed_on, confirmed_until)
-SELECT id, kind, name, summary, description, provider_name, town, outward, easting, northing,
+SELECT id, kind, name, summary, CASE WHEN kind <> 'shared_lives' THEN description END,
+    CASE WHEN kind <> 'shared_lives' THEN provider_name END, town, outward, easting, northing,
     address, website, sessions, days, price_pence, price_per, places_left, access, confirmed_on,
     confirmed_until FROM listings
 """

@@ -123,7 +123,11 @@ def shown_words() -> list[str]:
     texts = words_in([PEOPLE, LISTINGS], skip=CODE_FIELDS)
     texts += [text for row in STAFF for text in (row["called"],)]
     for area in AREAS:
-        texts += [area["name"], area["front_door_name"], *area["settings"]["towns"].values()]
+        texts += [
+            area["name"],
+            area["settings"]["front_door_name"],
+            *area["settings"]["towns"].values(),
+        ]
         texts += [tier["name"] for tier in area["settings"]["check_tiers"]]
     return texts
 
@@ -292,13 +296,11 @@ def test_every_town_of_an_area_names_a_sector_that_exists() -> None:
 # --- areas and staff -----------------------------------------------------------------------------
 
 
-def test_two_areas_differ_in_every_setting_but_the_one_the_law_fixes() -> None:
+def test_two_areas_differ_in_every_setting_but_the_time_zone() -> None:
     first, second = (area["settings"] for area in AREAS)
     assert set(first) == set(second)
     same = {name for name in first if first[name] == second[name]}
-    assert same == {"time_zone", "not_asked_yet_days"}
-    assert first["not_asked_yet_days"] == 7  # Care Act ss.9-11: "not asked yet" stands 7 days.
-    assert AREAS[0]["front_door_name"] != AREAS[1]["front_door_name"]
+    assert same == {"time_zone"}
     assert not set(first["outwards"]) & set(second["outwards"])
 
 

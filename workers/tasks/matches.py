@@ -19,7 +19,9 @@ async def rematch(job: Job, *, person_id: UUID, **_later: Any) -> None:
     fresh = engine.fresh_vectors(said)
     async with job.snapshot(role=MATCHER) as session:
         found = await queries.snapshot(session, person_id=person_id, model_id=model_id)
+        told_of = await queries.told_of(session, person_id=person_id) if found is None else []
     if found is None:
+        await _stop(job, person_id=person_id, told_of=told_of)
         return
     look = engine.look(found, fresh, today=job.now.date())
     async with job.last() as tx:
@@ -39,6 +41,15 @@ async def rematch(job: Job, *, person_id: UUID, **_later: Any) -> None:
             people_looked_at=len(found.owners),
             look_again_days=found.person.look_again_days,
             result=look.result,
+        )
+
+
+async def _stop(job: Job, *, person_id: UUID, told_of: list[UUID]) -> None:
+    """Take back what stands for somebody who wants no matching, and their offers from others."""
+    async with job.last() as tx:
+        await store.stop(tx, actor=job.actor, now=job.now, person_id=person_id)
+        await store.enqueue_looks(
+            tx, now=job.now, correlation_id=job.correlation_id, people=told_of
         )
 
 

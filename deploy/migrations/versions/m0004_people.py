@@ -101,13 +101,18 @@ CREATE TRIGGER words_stand BEFORE UPDATE ON statements
     FOR EACH ROW EXECUTE FUNCTION app_words_stand();
 """
 
-# ARRAY(SELECT ...) is worked out once per statement and keeps the index in use.
+# ARRAY(SELECT ...) is worked out once per statement and keeps the index in use. A task reads for
+# its person (own) and says, agrees and signs in for nobody (speaking).
 VISIBILITY = """
-CREATE FUNCTION app_own_people() RETURNS SETOF uuid
+CREATE FUNCTION app_speaking_people() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT p.id FROM people p
         WHERE app_actor_kind() = 'person' AND p.account_id = app_actor_id()
     UNION ALL SELECT app_actor_id() WHERE app_actor_kind() = 'code_holder'
+$$;
+CREATE FUNCTION app_own_people() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT app_speaking_people()
     UNION ALL SELECT app_subject_id()
         WHERE app_actor_kind() = 'task' AND app_subject_id() IS NOT NULL
 $$;
@@ -128,38 +133,38 @@ CREATE POLICY started ON people FOR INSERT TO kith_app
     WITH CHECK (app_actor_kind() IN ('anonymous', 'person')
         AND account_id IS NOT DISTINCT FROM app_actor_id());
 CREATE POLICY own ON people FOR UPDATE TO kith_app
-    USING (id = ANY (ARRAY(SELECT app_own_people())));
+    USING (id = ANY (ARRAY(SELECT app_speaking_people())));
 ALTER TABLE practicalities ENABLE ROW LEVEL SECURITY;
 CREATE POLICY story ON practicalities FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_story_people())));
 CREATE POLICY own ON practicalities TO kith_app
-    USING (person_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
 ALTER TABLE statements ENABLE ROW LEVEL SECURITY;
 CREATE POLICY story ON statements FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_story_people())));
 CREATE POLICY own ON statements TO kith_app
-    USING (person_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
 ALTER TABLE statement_facts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY story ON statement_facts FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_story_people())));
 CREATE POLICY own ON statement_facts TO kith_app
-    USING (person_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY about_me ON read_receipts FOR SELECT TO kith_app
     USING (about_id = ANY (ARRAY(SELECT app_own_people())));
 CREATE POLICY about_me ON assignments FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_own_people())));
 CREATE POLICY the_person ON assignments FOR UPDATE TO kith_app
-    USING (person_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY the_person_made ON come_back_codes FOR INSERT TO kith_app
-    WITH CHECK (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+    WITH CHECK (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY the_person_seen ON come_back_codes FOR SELECT TO kith_app
-    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY the_person_ended ON come_back_codes FOR UPDATE TO kith_app
-    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY the_person_seen ON sessions FOR SELECT TO kith_app
-    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY the_person_ended ON sessions FOR UPDATE TO kith_app
-    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_own_people())));
+    USING (subject_type = 'person' AND subject_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE FUNCTION app_my_workers() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT a.worker_account_id FROM assignments a
@@ -188,7 +193,7 @@ DROP POLICY the_person ON assignments;
 DROP POLICY about_me ON assignments;
 DROP POLICY about_me ON read_receipts;
 DROP TABLE statement_facts, statements, practicalities, people CASCADE;
-DROP FUNCTION app_my_workers(), app_story_people(), app_own_people(),
+DROP FUNCTION app_my_workers(), app_story_people(), app_own_people(), app_speaking_people(),
     app_words_stand(), app_strengths_first();
 """
 

@@ -90,6 +90,8 @@ CREATE TABLE listing_public (
         || setweight(to_tsvector('english'::regconfig, summary), 'B')
         || setweight(to_tsvector('english'::regconfig,
             coalesce(description, '') || ' ' || coalesce(provider_name, '')), 'C')) STORED,
+    CONSTRAINT ck_listing_public_home CHECK (kind <> 'shared_lives' OR (address IS NULL
+        AND website IS NULL AND description IS NULL AND provider_name IS NULL)),
     CONSTRAINT fk_listing_public_listing_id_kind FOREIGN KEY (listing_id, kind)
         REFERENCES listings (id, kind) ON DELETE CASCADE
 );

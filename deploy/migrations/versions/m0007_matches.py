@@ -8,8 +8,9 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
-ALTER TABLE practicalities ADD COLUMN matching_wanted boolean NOT NULL DEFAULT true;
-GRANT UPDATE (matching_wanted) ON practicalities TO kith_app;
+ALTER TABLE practicalities ADD COLUMN matching_wanted boolean NOT NULL DEFAULT true,
+    ADD COLUMN homes_wanted boolean NOT NULL DEFAULT false;
+GRANT UPDATE (matching_wanted, homes_wanted) ON practicalities TO kith_app;
 CREATE TABLE statement_vectors (
     statement_id uuid NOT NULL CONSTRAINT fk_statement_vectors_statement_id REFERENCES statements,
     model_id text NOT NULL,
@@ -115,6 +116,7 @@ CREATE TRIGGER suggestion_step BEFORE UPDATE ON suggestions
 PROJECTION = """
 CREATE VIEW match_people AS
     SELECT p.id, p.area_id, p.easting, p.northing, q.free_times, q.spend_limit_pence,
+        q.homes_wanted,
         coalesce(q.travel_limit_metres, (a.settings ->> 'travel_limit_metres')::bigint, 8000)
             AS travel_limit_metres,
         coalesce((a.settings ->> 'look_again_days')::int, 14) AS look_again_days
@@ -135,16 +137,20 @@ CREATE VIEW match_offers AS
     SELECT l.id, l.kind, l.person_id, l.area_id, l.easting, l.northing, l.times, l.price_pence,
         l.places_left, l.access, l.confirmed_until, v.model_id, v.vectors
     FROM listings l JOIN offer_vectors v ON v.listing_id = l.id
-    WHERE l.closed_at IS NULL AND (l.person_id IS NULL OR EXISTS (
+    WHERE l.closed_at IS NULL AND l.confirmed_until IS NOT NULL
+        AND (l.person_id IS NULL OR EXISTS (
         SELECT FROM practicalities q WHERE q.person_id = l.person_id AND q.matching_wanted));
 CREATE VIEW match_declined AS
     SELECT person_id, listing_id FROM suggestions WHERE state = 'not_for_me';
 CREATE VIEW match_suggested AS
     SELECT person_id, listing_id FROM suggestions WHERE state IN ('suggested', 'seen');
-CREATE VIEW match_places AS SELECT id, person_id, easting, northing FROM listings;
+CREATE VIEW match_places AS
+    SELECT id, person_id, area_id, easting, northing, confirmed_until FROM listings;
 CREATE VIEW match_due AS
     SELECT person_id, next_look_on FROM unmet_wants WHERE met_at IS NULL;
 CREATE INDEX ix_listings_matchable ON listings (easting, northing)
+    WHERE closed_at IS NULL AND confirmed_until IS NOT NULL;
+CREATE INDEX ix_listings_matchable_area_id ON listings (area_id)
     WHERE closed_at IS NULL AND confirmed_until IS NOT NULL;
 GRANT SELECT ON match_people, match_statements, match_requirements, match_offers, match_declined,
     match_suggested, match_places, match_due TO kith_match;
@@ -215,11 +221,11 @@ DROP POLICY suggested ON listings;
 DROP FUNCTION app_suggested_offers();
 DROP VIEW match_due, match_places, match_suggested, match_declined, match_offers,
     match_requirements, match_statements, match_people;
-DROP INDEX ix_listings_matchable;
+DROP INDEX ix_listings_matchable, ix_listings_matchable_area_id;
 DROP TABLE unmet_wants, suggestion_events, suggestions, match_runs, offer_vectors,
     statement_vectors;
 DROP FUNCTION app_suggestion_step();
-ALTER TABLE practicalities DROP COLUMN matching_wanted;
+ALTER TABLE practicalities DROP COLUMN matching_wanted, DROP COLUMN homes_wanted;
 """
 
 

@@ -195,6 +195,20 @@ async def test_the_last_strength_or_wish_is_not_taken_back(maker: Maker) -> None
     assert [one["words"] for one in body["also"]] == ["dogs near me", "watching the swimming"]
 
 
+async def test_a_story_holds_sixty_things_and_making_room_helps(maker: Maker) -> None:
+    many = [f"thing {number}" for number in range(20)]
+    also = [{"kind": "interest", "words": words} for words in many]
+    story = await maker.story(good_at=many, want_to=many, also=also)
+    path = f"/v1/people/{story.id}/statements"
+    one = {"kind": "goal", "words": "one more"}
+    refused(await maker.client.post(path, json=one, headers=story.headers), 422, "story-length")
+    first = (await read(maker, story))["good_at"][0]["id"]
+    good(await maker.client.put(f"{path}/{first}", json=one, headers=story.headers))
+    second = (await read(maker, story))["good_at"][0]["id"]
+    good(await maker.client.delete(f"{path}/{second}", headers=story.headers))
+    good(await maker.client.post(path, json=one, headers=story.headers))
+
+
 async def test_facts_go_with_what_is_avoided_or_needed_only(maker: Maker) -> None:
     story = await maker.story()
     said = await maker.said(story, "avoidance", "dogs", dogs="no", crowds="unknown")
