@@ -215,7 +215,7 @@ END $$;
 # moment with the same lines stood before us at the locks; with other lines, is met there.
 # What goes well takes few expressions, since each costs as much as a row: reasons are looked for
 # only when a line is refused (ledger_refuse_line). For the same reason the audit row and a row of
-# the outbox are written here. Ids are UUIDv7 of the time that Kith was told and of the key.
+# the outbox are written here. Ids are UUIDv7 of the time that Kith was told, of key and lines.
 POST = """
 CREATE FUNCTION ledger_stem(at timestamptz, digest text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
@@ -231,9 +231,8 @@ SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_variable
 DECLARE
     v_now timestamptz := app_now();
-    v_digest text := encode(sha256(convert_to(p_key, 'UTF8')), 'hex');
-    v_op uuid := left(v_digest, 32)::uuid;
-    v_stem text := ledger_stem(v_now, v_digest);
+    v_op uuid := left(encode(sha256(convert_to(p_key, 'UTF8')), 'hex'), 32)::uuid;
+    v_stem text := ledger_stem(v_now, encode(sha256(p_hash || v_op::text::bytea), 'hex'));
     n int := cardinality(p_kinds);
     v_special boolean := p_kinds && '{post,release,expire,reverse}';
     v_ref uuid[]; v_held bigint[]; v_until timestamptz[]; v_open uuid[]; v_taken uuid[];
