@@ -10,7 +10,7 @@ import click
 from deploy import checks
 from deploy.cli.world import ROOT
 
-BENCHES = ("browse", "outbox")
+BENCHES = ("browse", "ledger", "outbox")
 
 
 @click.command()

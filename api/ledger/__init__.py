@@ -1,0 +1,1 @@
+"""Accounts, transfers, holds: knows no budget, person or pool. Nobody else touches its tables."""
