@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -226,7 +226,9 @@ def _line(
         case Hold():
             if step.expires_at is not None and step.expires_at.tzinfo is None:
                 raise ValueError("a hold expires at an aware time")
-            return "hold", step.account_id, None, check_amount(step.amount_pence), step.expires_at
+            # The same moment has the same hash, whichever zone it was told in.
+            until = None if step.expires_at is None else step.expires_at.astimezone(UTC)
+            return "hold", step.account_id, None, check_amount(step.amount_pence), until
         case PostHold():
             part = None if step.amount_pence is None else check_amount(step.amount_pence)
             return "post", step.hold_id, step.credit_id, part, None

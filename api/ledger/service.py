@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Annotated, Any, NotRequired, TypedDict, Unpack
 from uuid import UUID
 
 import msgspec
@@ -65,6 +65,7 @@ from api.ledger.schemas import AccountOut, HoldOut, Posted, SourceTotals, Statem
 A_PAGE = 100
 EXPIRE_AT_ONCE = 200
 _BEYOND_ALL = 2**63 - 1
+Version = Annotated[int, msgspec.Meta(ge=0, le=_BEYOND_ALL)]
 
 _POST = (
     "SELECT again, ids, available_pence FROM ledger_post(:p_key, :p_hash, :p_code, :p_correlation,"
@@ -103,7 +104,10 @@ class About(TypedDict):
 async def open_accounts(
     tx: WriteSession, *, actor: ActorContext, now: datetime, new: Sequence[NewAccount]
 ) -> list[UUID]:
-    """Open accounts, or find those that are open already; return their ids in the same order."""
+    """Open accounts, or find those that are open already; return their ids in the same order.
+
+    A transaction opens before it posts: whoever opens the same at the same moment waits.
+    """
     _told(actor, now)
     values = {
         "ids": [new_id() for _ in new],
@@ -128,7 +132,10 @@ async def open_account(
 async def close_account(
     tx: WriteSession, *, actor: ActorContext, now: datetime, account_id: UUID
 ) -> datetime:
-    """Close an account at zero without holds, for good; return since when it is closed."""
+    """Close an account at zero without holds, for good; return since when it is closed.
+
+    A transaction that posts too closes afterwards, and only what its batch has touched.
+    """
     _told(actor, now)
     closed: datetime = await _call(tx, _CLOSE, {"account_id": account_id})
     return closed
@@ -236,8 +243,8 @@ async def expire_holds(
 ) -> int:
     """Free up to ``limit`` holds whose time is over, the oldest first; return how many.
 
-    Fewer than ``limit``: none is left. A hold that ended meanwhile, or whose account is closed,
-    is left as it is.
+    Fewer than ``limit``: none is left, unless somebody ended one of them at the same moment. A
+    hold that ended, or whose account is closed, is left as it is.
     """
     _told(actor, now)
     values = {
@@ -280,7 +287,7 @@ async def statement(
 ) -> Statement:
     """Return a page of an account's postings in the order of its versions."""
     start = _BEYOND_ALL if newest_first else 0
-    after = pagination.decode(cursor, int) if cursor is not None else start
+    after = pagination.decode(cursor, Version) if cursor is not None else start
     rows = await queries.statement(
         session,
         account_id=account_id,

@@ -55,12 +55,18 @@ DAMAGE = {
         "conserved-by-source",
     },
     "DELETE FROM ledger_hold_ends WHERE kind = 'released'": {"holds-end-once"},
+    "DELETE FROM ledger_hold_ends WHERE kind = 'posted'": {"holds-end-once", "no-orphan-transfer"},
     "UPDATE ledger_holds SET ended_at = NULL WHERE ended_at IS NOT NULL": {
         "held-within-posted",
         "holds-end-once",
     },
     "DELETE FROM ledger_holds WHERE ended_at IS NOT NULL": {"no-orphan-end"},
     "UPDATE ledger_hold_ends SET amount_pence = amount_pence + 1": {"holds-end-once"},
+    "UPDATE ledger_hold_ends SET operation_id = uuidv7() WHERE kind = 'released'": {
+        "holds-end-once"
+    },
+    "UPDATE ledger_transfers SET hold_id = (SELECT hold_id FROM ledger_hold_ends"
+    " WHERE kind = 'released') WHERE hold_id IS NULL": {"no-orphan-transfer"},
     f"INSERT INTO ledger_holds VALUES (uuidv7(), uuidv7(), {_ACCOUNT}, 5, NULL, now(), NULL)": {
         "held-within-posted",
         "holds-end-once",
