@@ -18,6 +18,9 @@ SHARING_RULES = {
     "story": "The person; a worker only after the person has agreed to it.",
     "offered": "The person; and someone to whom this offer has been suggested (law.md 1).",
     "asked": "Whoever asked, and the front door of that area.",
+    "decided": "The person, whoever asked for them, and whoever may decide it (law.md 6).",
+    "worry": "Whoever raised it, and the area's managers and social workers (law.md 3).",
+    "lead": "The area's managers and social workers alone (law.md 3).",
     "derived": "Worked out from what the person said; never shown, never leaves the matcher.",
     "secret": "Nobody: only a hash of it is kept.",
 }
