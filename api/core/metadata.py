@@ -17,6 +17,7 @@ SHARING_RULES = {
     "self": "The person alone, and whoever holds their code.",
     "story": "The person; a worker only after the person has agreed to it.",
     "offered": "The person; and someone to whom this offer has been suggested (law.md 1).",
+    "money": "The person, whoever acts for them, the money's holder, and the area's finance.",
     "asked": "Whoever asked, and the front door of that area.",
     "derived": "Worked out from what the person said; never shown, never leaves the matcher.",
     "secret": "Nobody: only a hash of it is kept.",
