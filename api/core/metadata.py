@@ -17,6 +17,7 @@ SHARING_RULES = {
     "self": "The person alone, and whoever holds their code.",
     "story": "The person; a worker only after the person has agreed to it.",
     "offered": "The person; and someone to whom this offer has been suggested (law.md 1).",
+    "money": "The person, whoever acts for them, the money's holder, and the area's finance.",
     "asked": "Whoever asked, and the front door of that area.",
     "decided": "The person, whoever asked for them, and whoever may decide it (law.md 6).",
     "worry": "Whoever raised it, and the area's managers and social workers (law.md 3).",

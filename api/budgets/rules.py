@@ -1,0 +1,394 @@
+"""What a budget may be used for and who may act for it. No I/O here.
+
+A rule is the funder's, kept as data with its words, or built in because the law says it. Own money
+knows no rule (law.md 6). Each refusal names its rule, who can change it and what else is possible.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from api.core.errors import Conflict, NotAllowed, Refusal, invalid
+from api.core.money import in_words
+
+Kind = Literal[
+    "direct_payment",
+    "council_managed",
+    "individual_service_fund",
+    "personal_health_budget",
+    "own_money",
+    "grant",
+]
+Body = Literal["council", "nhs", "charity"]
+State = Literal["active", "frozen", "ended"]
+Authority = Literal[
+    "own_say_so", "nominee", "care_act_s32", "deputy", "property_attorney", "appointee"
+]
+May = Literal["see", "promise", "pay"]
+RuleCode = Literal["plan_purpose", "most_per_promise", "registered_provider_for"]
+
+# Whose money each kind is (money_rules.md); own money is nobody's but the person's.
+BODY_OF: dict[Kind, Body | None] = {
+    "direct_payment": "council",
+    "council_managed": "council",
+    "individual_service_fund": "council",
+    "personal_health_budget": "nhs",
+    "own_money": None,
+    "grant": "charity",
+}
+KIND_WORDS: dict[str, str] = {
+    "direct_payment": "Direct payment",
+    "council_managed": "Money the council looks after",
+    "individual_service_fund": "Money a provider looks after",
+    "personal_health_budget": "Health budget",
+    "own_money": "Own money",
+    "grant": "Money from a charity",
+}
+AUTHORITY_WORDS: dict[str, str] = {
+    "own_say_so": "The person said so",
+    "nominee": "Chosen by the person to look after the money (Care Act 2014, section 31)",
+    "care_act_s32": "Authorised to look after the money (Care Act 2014, section 32)",
+    "deputy": "Deputy (Court of Protection)",
+    "property_attorney": "Attorney for property and money",
+    "appointee": "Appointee for benefits: may look, and no more",
+}
+# What a person gives by themselves; the others are recorded by the area when papers were seen.
+GIVEN_BY_THE_PERSON: tuple[Authority, ...] = ("own_say_so", "nominee")
+IN_PLACE: tuple[Authority, ...] = ("care_act_s32", "deputy", "property_attorney")
+RUN_BUDGETS = ("finance", "manager")
+OPEN_BUDGETS = (*RUN_BUDGETS, "area_admin")
+
+# Every decision on a person's money can be looked at again (money_rules.md, law.md 6).
+APPEAL = [
+    "Ask for this to be looked at again: somebody else decides then.",
+    "Ask for an advocate: someone on your side.",
+]
+OMBUDSMAN: dict[str | None, str] = {
+    "council": "After that: the Local Government and Social Care Ombudsman, 0300 061 0614.",
+    "nhs": "After that: the Parliamentary and Health Service Ombudsman, 0345 015 4033.",
+    "charity": "After that: the charity's own complaints way, then the Charity Commission.",
+}
+OTHER_WAYS = [
+    "Use your own money.",
+    "Ask for your plan to be looked at.",
+    "Ask for an advocate: someone on your side.",
+]
+
+
+class FunderRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule of a funder, in its own plain words, and who can change it."""
+
+    code: str
+    params: dict[str, Any] = {}
+    words: str
+    who_can_change: str
+
+
+class BudgetFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a rule needs to know of a budget. The SQL function budget_facts() makes it.
+
+    ``acts_by`` is the authority by which the present actor may promise this money: "own_say_so",
+    "nominee" and so on, "task" for a task, None when they may not. ``running``: today is between
+    its first and last day.
+    """
+
+    budget_id: UUID
+    person_id: UUID
+    area_id: UUID
+    kind: Kind
+    body: Body | None
+    funder_id: UUID | None
+    funder_called: str | None
+    holder_called: str
+    state: State
+    running: bool
+    pooling_authority: bool
+    purposes: frozenset[str]
+    rules: tuple[FunderRule, ...]
+    account_id: UUID
+    source_account_id: UUID
+    source_key: str
+    acting_accounts: frozenset[UUID]
+    acts_by: str | None
+
+    @property
+    def frozen(self) -> bool:
+        """Nothing may be promised out of it for now."""
+        return self.state != "active"
+
+    @property
+    def is_own(self) -> bool:
+        """It is the person's own money, and no rule of anybody's stands over it."""
+        return self.kind == "own_money"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayeeFacts:
+    """Who would be paid. ``household_relative``: of whoever's money it is, in the same home."""
+
+    key: str
+    called: str
+    account_id: UUID | None = None
+    household_relative: bool = False
+    registered: bool = False
+
+
+def decode_facts(value: Any) -> BudgetFacts:
+    """Return the facts in one value of budget_facts(): a dict, or JSON as text."""
+    if isinstance(value, str | bytes):
+        return msgspec.json.decode(value, type=BudgetFacts)
+    return msgspec.convert(value, BudgetFacts, strict=False)
+
+
+def check(
+    facts: BudgetFacts,
+    *,
+    purposes: Sequence[str],
+    amount_pence: int,
+    payee: PayeeFacts | None,
+    now: datetime,
+    together: bool = True,
+) -> None:
+    """Raise Conflict for the first rule that this use of the money would break.
+
+    ``purposes``: what it is for; each must be in the plan. ``payee`` None: not known yet, and what
+    depends on it is asked later. ``together``: it is put together with others' money. Who acts is
+    asked apart (``must_act``). ``now`` is the moment of the facts.
+    """
+    if now.tzinfo is None:
+        raise ValueError("a check needs an aware time")
+    refusal = _not_open(facts)
+    if refusal is None and not facts.is_own:
+        found = (
+            one(facts, purposes, amount_pence, payee)
+            for one in (*_BUILT_IN, *((_pooling,) if together else ()), *_LOCAL)
+        )
+        refusal = next((one for one in found if one is not None), None)
+    if refusal is not None:
+        raise refusal
+
+
+def must_act(facts: BudgetFacts) -> str:
+    """Return the authority by which the actor may promise this money; raise NotAllowed if none."""
+    if facts.acts_by is None:
+        raise NotAllowed(
+            rule="authority-needed",
+            detail="You can see this money and may not promise it.",
+            who_can_change_it="The person whose money it is, or whoever decides in their place.",
+            what_else=["Ask the person to give you the right to, until a date."],
+        )
+    return facts.acts_by
+
+
+def check_kind(kind: Kind, body: Body | None) -> None:
+    """Raise Invalid unless this kind of budget comes from this kind of funder."""
+    wanted = BODY_OF[kind]
+    if wanted != body:
+        need = {"council": "a council", "nhs": "the NHS", "charity": "a charity"}
+        what = "no funder: it is yours" if wanted is None else need[wanted]
+        raise invalid("kind-of-funder", "funder_id", f"Money of this kind comes from {what}.")
+
+
+def check_authority(authority: Authority, may: Sequence[May], *, in_place: bool) -> None:
+    """Raise Invalid for rights that this authority cannot carry (law.md 5)."""
+    if "see" not in may:
+        raise invalid("see-first", "may", "Whoever acts must see what they act on: add 'see'.")
+    if authority == "appointee" and set(may) != {"see"}:
+        raise invalid(
+            "appointee-sees",
+            "may",
+            "An appointee is for benefits only: here they may see, and no more.",
+            what_else=["A nominee, an attorney for money or a deputy may do more."],
+            who="The Court of Protection can name a deputy; a person can name an attorney.",
+        )
+    if in_place and (authority not in IN_PLACE or "promise" not in may):
+        raise invalid(
+            "in-place-by-law",
+            "in_place_of_person",
+            "Only somebody authorised by law decides in a person's place, and then may promise.",
+        )
+
+
+def check_rules(rules: Sequence[FunderRule]) -> None:
+    """Raise Invalid for a funder's rule with values that it cannot have, or said twice."""
+    if len({rule.code for rule in rules}) != len(rules):
+        raise invalid("rule-once", "rules", "Each rule stands once.")
+    for number, rule in enumerate(rules):
+        if not _PARAMS[rule.code](rule.params):
+            raise invalid(
+                "rule-values",
+                f"rules[{number}].params",
+                "This rule cannot have these values; /docs shows what each takes.",
+            )
+
+
+def ways_on(body: Body | None) -> list[str]:
+    """Return how a decision on this money can be looked at again, in the order of steps."""
+    return [*APPEAL, *([OMBUDSMAN[body]] if body is not None else [])]
+
+
+def _pence(params: dict[str, Any]) -> bool:
+    return set(params) == {"pence"} and type(params["pence"]) is int and params["pence"] > 0
+
+
+def _codes(params: dict[str, Any]) -> bool:
+    codes = params.get("purposes")
+    if set(params) != {"purposes"} or not isinstance(codes, list) or not codes:
+        return False
+    return all(isinstance(code, str) and code for code in codes)
+
+
+_PARAMS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "plan_purpose": lambda params: not params,
+    "most_per_promise": _pence,
+    "registered_provider_for": _codes,
+}
+
+_Rule = Callable[[BudgetFacts, Sequence[str], int, PayeeFacts | None], Refusal | None]
+
+
+def _not_open(facts: BudgetFacts) -> Refusal | None:
+    if facts.frozen:
+        stopped = "has ended" if facts.state == "ended" else "is on hold"
+        return Conflict(
+            rule="budget-open",
+            detail=f"This money {stopped}: nothing new can be promised. The reason was given then.",
+            who_can_change_it="Whoever looks after this money in your area.",
+            what_else=["Read the notice with the budget.", *ways_on(facts.body)],
+        )
+    if not facts.running:
+        return Conflict(
+            rule="budget-dates",
+            detail="This money has not begun yet, or its last day is over.",
+            who_can_change_it=_funder(facts),
+            what_else=["Ask when the next part begins.", *OTHER_WAYS[:1], *ways_on(facts.body)],
+        )
+    return None
+
+
+def _funder(facts: BudgetFacts) -> str:
+    return facts.funder_called or "You can: it is your own money."
+
+
+def _standing(facts: BudgetFacts, code: str) -> FunderRule | None:
+    return next((rule for rule in facts.rules if rule.code == code), None)
+
+
+def _refused(
+    facts: BudgetFacts, rule: FunderRule | None, code: str, detail: str, who: str = ""
+) -> Refusal:
+    said = f" {facts.funder_called} says: {rule.words}" if rule is not None else ""
+    return Conflict(
+        rule=code,
+        detail=detail + said,
+        who_can_change_it=rule.who_can_change if rule is not None else who or _funder(facts),
+        what_else=OTHER_WAYS,
+    )
+
+
+def _plan_purpose(
+    facts: BudgetFacts, purposes: Sequence[str], _pence: int, _payee: PayeeFacts | None
+) -> Refusal | None:
+    """Council money follows the care plan, NHS money the NHS plan; a grant where it says so."""
+    rule = _standing(facts, "plan_purpose")
+    if rule is None and facts.body not in ("council", "nhs"):
+        return None
+    if purposes and facts.purposes.issuperset(purposes):
+        return None
+    return _refused(
+        facts,
+        rule,
+        "plan-purpose",
+        "The plan for this money does not name what this is for.",
+        f"{_funder(facts)}, when your plan is looked at.",
+    )
+
+
+def _not_oneself(
+    facts: BudgetFacts, _purposes: Sequence[str], _pence: int, payee: PayeeFacts | None
+) -> Refusal | None:
+    """Care and Support (Direct Payments) Regulations 2014; law.md 6."""
+    if facts.body == "charity" or payee is None or payee.account_id not in facts.acting_accounts:
+        return None
+    return _refused(
+        facts,
+        None,
+        "not-oneself",
+        "Public money for support does not pay the person it is for, or whoever acts for them.",
+        "Nobody here: it is in the Direct Payments Regulations 2014.",
+    )
+
+
+def _no_household_relative(
+    facts: BudgetFacts, _purposes: Sequence[str], _pence: int, payee: PayeeFacts | None
+) -> Refusal | None:
+    """Care and Support (Direct Payments) Regulations 2014; law.md 6."""
+    if facts.body == "charity" or payee is None or not payee.household_relative:
+        return None
+    return _refused(
+        facts,
+        None,
+        "no-household-relative",
+        "Public money for support does not usually pay a partner or close relative who lives in"
+        " the same home.",
+        f"{_funder(facts)}, by agreeing in writing that it is needed"
+        " (Direct Payments Regulations 2014).",
+    )
+
+
+def _pooling(
+    facts: BudgetFacts, _purposes: Sequence[str], _pence: int, _payee: PayeeFacts | None
+) -> Refusal | None:
+    """An Individual Service Fund is put together with others' money only by the person's word."""
+    if facts.kind != "individual_service_fund" or facts.pooling_authority:
+        return None
+    return _refused(
+        facts,
+        None,
+        "pooling-authority",
+        "A provider looks after this money. It can be put together with others' money once the"
+        " person has said so.",
+        "The person whose money it is.",
+    )
+
+
+def _most_per_promise(
+    facts: BudgetFacts, _purposes: Sequence[str], amount_pence: int, _payee: PayeeFacts | None
+) -> Refusal | None:
+    rule = _standing(facts, "most_per_promise")
+    if rule is None or amount_pence <= rule.params["pence"]:
+        return None
+    most = in_words(rule.params["pence"])
+    return _refused(
+        facts, rule, "most-per-promise", f"One promise of this money is {most} at most."
+    )
+
+
+def _registered(
+    facts: BudgetFacts, purposes: Sequence[str], _pence: int, payee: PayeeFacts | None
+) -> Refusal | None:
+    rule = _standing(facts, "registered_provider_for")
+    if rule is None or payee is None or payee.registered:
+        return None
+    if set(purposes).isdisjoint(rule.params["purposes"]):
+        return None
+    return _refused(
+        facts,
+        rule,
+        "registered-provider",
+        "For this the money goes to a provider registered with the Care Quality Commission.",
+    )
+
+
+_BUILT_IN: tuple[_Rule, ...] = (_not_oneself, _no_household_relative)
+_LOCAL: tuple[_Rule, ...] = (_plan_purpose, _most_per_promise, _registered)
+RULE_KINDS: tuple[str, ...] = (
+    *_PARAMS,
+    "not_oneself",
+    "no_household_relative",
+    "pooling_authority",
+)
