@@ -22,6 +22,7 @@ SHARING_RULES = {
     "decided": "The person, whoever asked for them, and whoever may decide it (law.md 6).",
     "worry": "Whoever raised it, and the area's managers and social workers (law.md 3).",
     "lead": "The area's managers and social workers alone (law.md 3).",
+    "group": "The people of a group, whoever offers to it, and the staff who keep its money.",
     "derived": "Worked out from what the person said; never shown, never leaves the matcher.",
     "secret": "Nobody: only a hash of it is kept.",
 }

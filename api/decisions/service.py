@@ -4,12 +4,12 @@ from datetime import datetime
 
 from api.core.db import ActorContext, WriteSession
 from api.decisions import queries
-from api.decisions.holds import guard
+from api.decisions.holds import guard, stopped
 from api.decisions.sign_offs import ask_sign_off, decide, read, sign_off_states, withdraw
 
 SWEEP_AT_ONCE = 500
 
-__all__ = ["ask_sign_off", "decide", "guard", "read", "sign_off_states", "sweep", "withdraw"]
+__all__ = ["ask_sign_off", "decide", "guard", "read", "sign_off_states", "stopped", "sweep", "withdraw"]
 
 
 async def sweep(tx: WriteSession, *, actor: ActorContext, now: datetime) -> int:

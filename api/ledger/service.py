@@ -261,6 +261,17 @@ async def accounts(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, 
     return {row.id: _account(row) for row in await queries.accounts(session, ids=ids)}
 
 
+async def flows(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """Return by account what moved, added up from the postings: {"budget:in": 500, "paid:out": -20}.
+
+    The name is the kind of the other account and the way; what went out is negative.
+    """
+    found: dict[UUID, dict[str, int]] = {one: {} for one in ids}
+    for row in await queries.flows(session, ids=ids) if ids else ():
+        found[row.account_id][f"{row.kind}:{'in' if row.came else 'out'}"] = row.pence
+    return found
+
+
 async def account(session: AsyncSession, *, account_id: UUID) -> AccountOut:
     """Return how one account stands; raise NotFound."""
     found = await accounts(session, ids=[account_id])
