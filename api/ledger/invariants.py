@@ -8,19 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from prometheus_client import Gauge
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import UUID as PgUuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.core.metrics import REGISTRY
-
 AT_ONCE = 200
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
-
-BROKEN = Gauge(
-    "kith_ledger_broken", "Accounts or sources that break a rule", ["rule"], registry=REGISTRY
-)
 
 # Each statement returns how many break the rule between :after and :last, and one of them.
 _RULES: Mapping[str, str] = {
