@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from api.core.db import WriteSession
 from api.core.errors import Conflict
-from api.decisions import queries
+from api.decisions import stop_queries
 from api.decisions.rules import Subject
 
 
@@ -16,7 +16,7 @@ async def guard(tx: WriteSession, *, subjects: Sequence[Subject]) -> None:
     """
     if not subjects:
         return
-    held = await queries.held(tx, subjects=subjects)
+    held = await stop_queries.held(tx, subjects=subjects)
     if held:
         since = held[0].since
         raise Conflict(
