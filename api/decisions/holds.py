@@ -5,7 +5,7 @@ from datetime import datetime
 
 from api.core.db import WriteSession
 from api.core.errors import Conflict
-from api.decisions import queries
+from api.decisions import stop_queries
 from api.decisions.rules import Subject
 
 
@@ -17,7 +17,7 @@ async def guard(tx: WriteSession, *, subjects: Sequence[Subject]) -> None:
     """
     if not subjects:
         return
-    held = await queries.held(tx, subjects=subjects)
+    held = await stop_queries.held(tx, subjects=subjects)
     if held:
         raise stopped(since=held[0].since)
 

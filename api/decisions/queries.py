@@ -12,12 +12,17 @@ from sqlalchemy import (
     DateTime,
     Text,
     Uuid,
+    all_,
     and_,
     bindparam,
     func,
+    literal,
     literal_column,
+    not_,
+    or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -64,33 +69,6 @@ class SignOffRow(NamedTuple):
     may_sign: bool
 
 
-class StopRow(NamedTuple):
-    """A stop with its area's slug, and whether the actor protects people there."""
-
-    id: UUID
-    subject_type: str
-    subject_id: UUID
-    area: str
-    ground: str
-    words: str
-    raised_by_kind: str
-    raised_by: UUID
-    raised_at: datetime
-    reply_due_at: datetime
-    answered_at: datetime | None
-    escalated_at: datetime | None
-    lifted_at: datetime | None
-    protects: bool
-
-
-class HeldRow(NamedTuple):
-    """A subject that is held, and since when. Nothing about who or why."""
-
-    subject_type: str
-    subject_id: UUID
-    since: datetime
-
-
 class StateRow(NamedTuple):
     """How the go-ahead for a subject stands."""
 
@@ -135,13 +113,7 @@ _BOTH = (
     bindparam("types", type_=ARRAY(Text())),
     bindparam("ids", type_=ARRAY(Uuid())),
 )
-_GUARD = text("SELECT * FROM decisions_guard(:types, :ids)").bindparams(*_BOTH)
 _STATES = text("SELECT * FROM decisions_states(:types, :ids)").bindparams(*_BOTH)
-
-
-async def held(tx: AsyncSession, *, subjects: Sequence[Subject]) -> list[HeldRow]:
-    """Take the subjects' shared locks; return which are held by a stop, the oldest first."""
-    return [HeldRow._make(row) for row in await tx.execute(_GUARD, _arrays(subjects))]
 
 
 async def states(tx: AsyncSession, *, subjects: Sequence[Subject]) -> list[StateRow]:
@@ -160,6 +132,42 @@ async def sign_off(tx: AsyncSession, *, sign_off_id: UUID) -> SignOffRow | None:
     )
     row = (await tx.execute(statement)).one_or_none()
     return SignOffRow._make(row) if row is not None else None
+
+
+async def own(
+    tx: AsyncSession, *, actor_id: UUID | None, before: UUID | None, limit: int
+) -> list[SignOffRow]:
+    """Return the go-aheads of the person whom the actor is or asked for, the newest first."""
+    statement = _SIGN_OFF.add_columns(literal(False)).where(
+        or_(_MINE, SignOff.asked_by == actor_id)
+    )
+    if before is not None:
+        statement = statement.where(SignOff.id < before)
+    rows = await tx.execute(statement.order_by(SignOff.id.desc()).limit(limit))
+    return [SignOffRow._make(row) for row in rows]
+
+
+async def to_decide(
+    tx: AsyncSession, *, actor_id: UUID | None, after: tuple[datetime, UUID] | None, limit: int
+) -> list[SignOffRow]:
+    """Return what waits for the actor's decision or second look, the soonest due first.
+
+    Who sees a go-ahead that is neither theirs nor asked for by them is one of its signers.
+    """
+    due = func.coalesce(Challenge.due_at, SignOff.due_at)
+    statement = _SIGN_OFF.add_columns(literal(True)).where(
+        or_(
+            SignOff.state == "waiting",
+            and_(Challenge.id.is_not(None), Challenge.challenged_decider != actor_id),
+        ),
+        not_(_MINE),
+        SignOff.asked_by.is_distinct_from(actor_id),
+        literal(actor_id, Uuid()) != all_(SignOff.not_by),
+    )
+    if after is not None:
+        statement = statement.where(tuple_(due, SignOff.id) > tuple_(*after))
+    rows = await tx.execute(statement.order_by(due, SignOff.id).limit(limit))
+    return [SignOffRow._make(row) for row in rows]
 
 
 async def called(tx: AsyncSession, *, account_id: UUID) -> str:
@@ -238,3 +246,11 @@ async def events(tx: AsyncSession, *, sign_off_id: UUID) -> list[DecisionEvent]:
         .order_by(DecisionEvent.at, DecisionEvent.id)
     )
     return list(found)
+
+
+async def challenge(tx: AsyncSession, *, challenge_id: UUID) -> Challenge | None:
+    """Return one second look, or None when there is none that the actor may see."""
+    found: Challenge | None = (
+        await tx.scalars(select(Challenge).where(Challenge.id == challenge_id))
+    ).one_or_none()
+    return found

@@ -16,6 +16,7 @@ Outcome = Literal["approved", "declined"]
 SecondLook = Literal["stands", "changed"]
 StopGround = Literal["harm", "pressure", "not_their_wish", "something_else"]
 StopAnswer = Literal["upheld", "lifted"]
+Which = Literal["own", "to_decide"]
 # What anybody may say "stop" to, or be worried about.
 AboutType = Literal["pool", "pool_stage", "budget", "sign_off", "person", "listing"]
 

@@ -4,12 +4,33 @@ from datetime import datetime
 
 from api.core.db import ActorContext, WriteSession
 from api.decisions import queries
+from api.decisions.challenges import challenge, decide_challenge
 from api.decisions.holds import guard, stopped
-from api.decisions.sign_offs import ask_sign_off, decide, read, sign_off_states, withdraw
+from api.decisions.showing import read, sign_offs, visible
+from api.decisions.sign_offs import ask_sign_off, decide, my_wish, sign_off_states, withdraw
+from api.decisions.stops import answer_stop, raise_stop, stop_again, stops
 
 SWEEP_AT_ONCE = 500
 
-__all__ = ["ask_sign_off", "decide", "guard", "read", "sign_off_states", "stopped", "sweep", "withdraw"]
+__all__ = [
+    "answer_stop",
+    "ask_sign_off",
+    "challenge",
+    "decide",
+    "decide_challenge",
+    "guard",
+    "my_wish",
+    "raise_stop",
+    "read",
+    "sign_off_states",
+    "sign_offs",
+    "stopped",
+    "stop_again",
+    "stops",
+    "sweep",
+    "visible",
+    "withdraw",
+]
 
 
 async def sweep(tx: WriteSession, *, actor: ActorContext, now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Go-aheads: asked for, decided by somebody who may, and read by those it concerns."""
+"""Go-aheads: asked for, with the person's wish beside them, and decided by somebody who may."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,34 +13,28 @@ from api.areas.clocks import add_working_days
 from api.areas.rules import AreaSettings
 from api.core import audit, outbox
 from api.core.db import WriteSession
-from api.core.errors import Conflict, NotAllowed, RefusedRead, invalid, not_found
+from api.core.errors import Conflict, NotAllowed, invalid
 from api.core.ids import new_id
 from api.decisions import queries
 from api.decisions.events import happened
 from api.decisions.holds import guard
-from api.decisions.models import Challenge, SignOff, SignOffDecision
+from api.decisions.models import SignOff, SignOffDecision, SignOffWish
 from api.decisions.rules import (
-    GROUND_WORDS,
     Body,
-    Ground,
     Outcome,
-    SecondLook,
     State,
     Subject,
     sign_off_due,
-    signers_called,
     ways_on,
 )
 from api.decisions.schemas import (
     AskSignOff,
-    ChallengeOut,
-    DecisionOut,
-    HappenedOut,
     NewDecision,
+    NewWish,
     SignOffOut,
     SignOffState,
-    WishOut,
 )
+from api.decisions.showing import read, visible
 from api.identity.rules import Actor, Person
 
 
@@ -139,48 +133,32 @@ async def decide(
     return await read(tx, actor=actor, now=now, sign_off_id=sign_off_id)
 
 
-async def read(tx: WriteSession, *, actor: Actor, now: datetime, sign_off_id: UUID) -> SignOffOut:
-    """Return one go-ahead with all that stands beside it, and leave the receipt of this read."""
+async def my_wish(
+    tx: WriteSession, *, actor: Actor, now: datetime, sign_off_id: UUID, new: NewWish
+) -> SignOffOut:
+    """Say, as the person, what one wants. The latest is shown beside the decision, all are kept.
+
+    NotAllowed for anybody else, however well they mean it.
+    """
     row = await visible(tx, sign_off_id=sign_off_id)
-    await audit.receipt(
-        tx, actor=actor, now=now, about_id=row.person_id, what="sign_off", object_id=row.id
+    if not row.mine:
+        raise NotAllowed(
+            rule="own-words",
+            detail="What somebody wants is said by themselves.",
+            who_can_change_it="The person.",
+            what_else=["Ask them, and let them write it or say it."],
+        )
+    await tx.execute(
+        insert(SignOffWish).values(
+            id=new_id(),
+            sign_off_id=sign_off_id,
+            said_by=actor.id if actor.kind == "person" else None,
+            words=new.words,
+            at=now,
+        )
     )
-    wishes = await queries.wishes(tx, sign_off_id=sign_off_id)
-    decisions = await queries.decisions(tx, sign_off_id=sign_off_id)
-    challenges = await queries.challenges(tx, sign_off_id=sign_off_id)
-    events = await queries.events(tx, sign_off_id=sign_off_id)
-    body = cast(Body, row.body)
-    return SignOffOut(
-        id=row.id,
-        subject_type=row.subject_type,
-        subject_id=row.subject_id,
-        person_id=row.person_id,
-        area=row.area,
-        body=body,
-        amount_pence=row.amount_pence,
-        state=cast(State, row.state),
-        asked_at=row.asked_at,
-        due_at=row.due_at,
-        escalated=row.escalated_at is not None,
-        look_again_due_at=row.look_again_due_at,
-        about=row.about,
-        who_decides=signers_called(body),
-        may_decide=row.may_sign and row.state == "waiting",
-        wish=WishOut(words=wishes[0].words, at=wishes[0].at) if wishes else None,
-        decisions=[_decision_out(one) for one in decisions],
-        challenges=[_challenge_out(one) for one in challenges],
-        ways_on=ways_on(body) if row.state == "declined" else [],
-        events=[HappenedOut(what=one.what, at=one.at) for one in events],
-    )
-
-
-async def visible(tx: WriteSession, *, sign_off_id: UUID) -> queries.SignOffRow:
-    """Return a go-ahead that the actor may see; NotFound otherwise."""
-    row = await queries.sign_off(tx, sign_off_id=sign_off_id)
-    if row is None:
-        leaves = RefusedRead(about_id=sign_off_id, what="sign_off")
-        raise not_found("go-ahead", leaves=leaves)
-    return row
+    await happened(tx, actor=actor, now=now, what="wished", sign_off_id=sign_off_id)
+    return await read(tx, actor=actor, now=now, sign_off_id=sign_off_id)
 
 
 def require_signer(row: queries.SignOffRow, *, actor: Person) -> None:
@@ -303,33 +281,4 @@ def _decided_already(row: queries.SignOffRow) -> Conflict:
         detail="This is decided, or nobody asks for it any more.",
         who_can_change_it="The person can ask that somebody else looks again.",
         what_else=ways_on(cast(Body, row.body)),
-    )
-
-
-def _decision_out(row: SignOffDecision) -> DecisionOut:
-    ground = cast(Ground | None, row.ground)
-    return DecisionOut(
-        outcome=cast(Outcome, row.outcome),
-        ground=ground,
-        ground_means=GROUND_WORDS[ground] if ground is not None else None,
-        words=row.words,
-        who_can_change=row.who_can_change,
-        who_rings=row.who_rings,
-        rings_by=row.rings_by,
-        decided_by=row.decided_by_called,
-        at=row.at,
-    )
-
-
-def _challenge_out(row: Challenge) -> ChallengeOut:
-    return ChallengeOut(
-        id=row.id,
-        words=row.words,
-        raised_at=row.raised_at,
-        due_at=row.due_at,
-        escalated=row.escalated_at is not None,
-        outcome=cast(SecondLook | None, row.outcome),
-        answer=row.answer,
-        decided_by=row.decided_by_called,
-        decided_at=row.decided_at,
     )
