@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from api.areas.routes import router as areas
+from api.budgets.routes import router as budgets
 from api.core import clock, metrics
 from api.core.config import Settings
 from api.core.db import Database
@@ -130,6 +131,7 @@ def create_app(settings: Settings) -> Litestar:
             enquiries,
             listings,
             matches,
+            budgets,
         ],
         lifespan=[running],
         dependencies={

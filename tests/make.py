@@ -4,9 +4,10 @@ Everything is made over HTTP or by a slice's service, as it would be in life, un
 so that tests can share one database. ``Maker`` holds the client and the database.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from httpx2 import AsyncClient, Response
@@ -14,6 +15,7 @@ from httpx2 import AsyncClient, Response
 from api.areas import service as areas
 from api.areas.rules import AreaSettings
 from api.areas.schemas import AreaOut, NewArea
+from api.budgets.rules import BODY_OF, Kind
 from api.core.db import Database
 from api.identity import service as identity
 from api.identity.rules import Person, Profession, Role, Service
@@ -66,6 +68,33 @@ class Enquiry:
     def headers(self) -> dict[str, str]:
         """What a request with its code carries."""
         return bearer(self.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funder:
+    """Who gives money in an area. ``finance`` looks after it there."""
+
+    id: UUID
+    body: str
+    name: str
+    area: AreaOut
+    finance: Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A person's money: ``finance`` looks after it, ``funder`` gives it; both None for own money.
+
+    ``account_id`` is its account in the books.
+    """
+
+    id: UUID
+    kind: str
+    story: Story
+    account_id: UUID
+    source_key: str
+    funder: Funder | None
+    finance: Account | None
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -250,3 +279,63 @@ class Maker:
         path = f"/v1/people/{story.id}/offers"
         made = good(await self.client.post(path, json=usual | body, headers=story.headers))
         return UUID(made["id"])
+
+    async def funder(
+        self,
+        area: AreaOut,
+        *,
+        body: str = "council",
+        name: str | None = None,
+        rules: Sequence[dict[str, Any]] = (),
+        finance: Account | None = None,
+    ) -> Funder:
+        """Add who gives money in an area, with these rules (words are filled in)."""
+        finance = finance or await self.account(area, "finance")
+        name = name or f"Funder {uuid4().hex[:8]}"
+        asked = {"area": area.slug, "body": body, "name": name}
+        made = good(await self.client.post("/v1/funders", json=asked, headers=finance.headers))
+        if rules:
+            usual = {"words": "This is how we do it.", "who_can_change": "The money team."}
+            new = {"version": 1, "rules": [usual | rule for rule in rules]}
+            path = f"/v1/funders/{made['id']}/rules"
+            good(await self.client.put(path, json=new, headers=finance.headers))
+        return Funder(id=UUID(made["id"]), body=body, name=name, area=area, finance=finance)
+
+    async def budget(
+        self,
+        story: Story,
+        *,
+        kind: str = "direct_payment",
+        pence: int = 0,
+        purposes: Sequence[str] = ("dance",),
+        funder: Funder | None = None,
+        **body: Any,
+    ) -> Budget:
+        """Open a budget of a person, from a fresh funder of its kind, and put pence into it."""
+        needed = BODY_OF[cast(Kind, kind)]
+        if funder is None and needed is not None:
+            funder = await self.funder(story.area, body=needed)
+        usual = {
+            "person_id": str(story.id),
+            "kind": kind,
+            "funder_id": str(funder.id) if funder is not None else None,
+            "holder_called": "The card",
+            "starts_on": "2020-01-01",
+            "purposes": [{"code": code, "words": f"For {code}"} for code in purposes],
+        }
+        headers = funder.finance.headers if funder is not None else story.headers
+        asked = usual | body
+        made = good(await self.client.post("/v1/budgets", json=asked, headers=headers))
+        if pence:
+            first = {"amount_pence": pence, "reference": "first"}
+            path = f"/v1/budgets/{made['id']}/money-in"
+            good(await self.client.post(path, json=first, headers=headers))
+        return Budget(
+            id=UUID(made["id"]),
+            kind=kind,
+            story=story,
+            account_id=UUID(made["account_id"]),
+            source_key=made["source_key"],
+            funder=funder,
+            finance=funder.finance if funder is not None else None,
+        )

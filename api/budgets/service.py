@@ -1,15 +1,33 @@
-"""Budgets: opened for a person, filled by their funder, read with a receipt."""
+"""Budgets: opened for a person, filled by their funder. The slice's other parts are told here.
+
+A change of a budget's own row locks that row; money itself is locked by the ledger.
+"""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.budgets import queries
-from api.budgets.models import Budget, BudgetEvent, BudgetPurpose
+from api.budgets.books import add_purposes, facts, happened, has_role_in, not_yours
+from api.budgets.changes import (
+    change_state,
+    end_authority,
+    give_authority,
+    set_pooling_authority,
+    set_purposes,
+)
+from api.budgets.funders import create_funder, list_funders, set_rules
+from api.budgets.models import Budget
+from api.budgets.payments import (
+    PaymentRow,
+    confirm_payments_csv,
+    list_payments,
+    record_payments,
+)
+from api.budgets.reading import list_mine, read
 from api.budgets.rules import (
     OPEN_BUDGETS,
     RUN_BUDGETS,
@@ -17,32 +35,16 @@ from api.budgets.rules import (
     PayeeFacts,
     check,
     check_kind,
-    decode_facts,
     must_act,
 )
-from api.budgets.schemas import BudgetMade, MoneyIn, MoneyInOut, NewBudget, NewPurpose
-from api.core import audit
+from api.budgets.schemas import BudgetMade, MoneyIn, MoneyInOut, NewBudget
+from api.budgets.statements import statement, statement_csv
 from api.core.db import WriteSession, constraint
-from api.core.errors import NotAllowed, RefusedRead, invalid, not_found
+from api.core.errors import invalid
 from api.core.ids import new_id
-from api.identity.rules import Actor, Person
+from api.identity.rules import Actor
 from api.ledger import service as ledger
 from api.ledger.rules import NewAccount, Subject, Transfer
-
-
-def has_role_in(actor: Actor, area_id: UUID, *roles: str) -> bool:
-    """Return whether the actor holds one of these roles in the area."""
-    return isinstance(actor, Person) and any(
-        held.role in roles and held.area_id == area_id for held in actor.roles
-    )
-
-
-async def facts(tx: AsyncSession, *, budget_id: UUID) -> BudgetFacts:
-    """Return all that a rule needs to know of a budget. NotFound unless the actor may see it."""
-    value = (await tx.execute(select(func.budget_facts(budget_id)))).scalar_one()
-    if value is None:
-        raise not_found("money", leaves=RefusedRead(about_id=budget_id, what="budget"))
-    return decode_facts(value)
 
 
 async def open_budget(
@@ -116,7 +118,7 @@ async def put_money_in(
         or has_role_in(actor, found.area_id, *RUN_BUDGETS)
         or await queries.is_holder(tx, budget_id=budget_id, actor_id=actor.id)
     ):
-        raise _not_yours("Money is put in by whoever gives it or holds it.")
+        raise not_yours("Money is put in by whoever gives it or holds it.")
     posted = await ledger.post(
         tx,
         actor=actor,
@@ -150,96 +152,21 @@ async def put_money_in(
     )
 
 
-async def add_purposes(
-    tx: WriteSession, *, now: datetime, budget_id: UUID, new: list[NewPurpose]
-) -> None:
-    """Add what the money is for from now on; Invalid for one that stands twice or is over."""
-    codes = [one.code for one in new]
-    if len(set(codes)) != len(codes):
-        raise invalid("purpose-once", "purposes", "Each purpose stands once.")
-    for number, one in enumerate(new):
-        if one.until is not None and one.until <= now:
-            raise invalid("purpose-ends-later", f"purposes[{number}].until", "That time is over.")
-    rows = [
-        {
-            "id": new_id(),
-            "budget_id": budget_id,
-            "code": one.code,
-            "words": one.words,
-            "from_at": now,
-            "until_at": one.until,
-        }
-        for one in new
-    ]
-    if rows:
-        await tx.execute(insert(BudgetPurpose).values(rows))
-
-
-async def happened(
-    tx: WriteSession,
-    *,
-    actor: Actor,
-    now: datetime,
-    budget_id: UUID,
-    what: str,
-    audited: bool = True,
-    **told: Any,
-) -> None:
-    """Add to a budget's history, and to the audit unless a posting did so already."""
-    await tx.execute(
-        insert(BudgetEvent).values(
-            id=new_id(),
-            budget_id=budget_id,
-            what=what,
-            at=now,
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            **told,
-        )
-    )
-    if audited:
-        await audit.record(
-            tx,
-            actor=actor,
-            now=now,
-            action=f"budget.{what}",
-            subject_type="budget",
-            subject_id=budget_id,
-            why=told.get("reason"),
-        )
-
-
-async def bump(tx: WriteSession, *, budget_id: UUID, **values: Any) -> None:
-    """Change a budget's own row, and its version with it."""
-    await tx.execute(
-        update(Budget).where(Budget.id == budget_id).values(version=Budget.version + 1, **values)
-    )
-
-
 async def _area_for(tx: WriteSession, *, actor: Actor, new: NewBudget) -> UUID:
     """Return the area of a new budget: its funder's, or for own money the person's."""
     if new.funder_id is None:
         check_kind(new.kind, None)
         mine = await queries.own_area(tx, person_id=new.person_id)
         if mine is None:
-            raise _not_yours("Only the person opens a budget of their own money.")
+            raise not_yours("Only the person opens a budget of their own money.")
         return mine
     funder = await queries.funder(tx, funder_id=new.funder_id)
     if funder is None:
         raise invalid("funder-known", "funder_id", "There is no such funder.")
     check_kind(new.kind, funder.body)
     if not has_role_in(actor, funder.area_id, *OPEN_BUDGETS):
-        raise _not_yours("A budget is opened by the finance people or a manager of its area.")
+        raise not_yours("A budget is opened by the finance people or a manager of its area.")
     return funder.area_id
-
-
-def _not_yours(detail: str) -> NotAllowed:
-    return NotAllowed(
-        rule="own-area",
-        detail=detail,
-        who_can_change_it="The area's admin gives and takes roles.",
-        what_else=["Ask somebody who looks after money in the area."],
-    )
 
 
 def _unknown(error: IntegrityError) -> Exception:
@@ -253,4 +180,28 @@ def _unknown(error: IntegrityError) -> Exception:
     return error
 
 
-__all__ = ["BudgetFacts", "PayeeFacts", "check", "facts", "must_act", "open_budget", "put_money_in"]
+__all__ = [
+    "BudgetFacts",
+    "PayeeFacts",
+    "PaymentRow",
+    "change_state",
+    "check",
+    "confirm_payments_csv",
+    "create_funder",
+    "end_authority",
+    "facts",
+    "give_authority",
+    "list_funders",
+    "list_mine",
+    "list_payments",
+    "must_act",
+    "open_budget",
+    "put_money_in",
+    "read",
+    "record_payments",
+    "set_pooling_authority",
+    "set_purposes",
+    "set_rules",
+    "statement",
+    "statement_csv",
+]

@@ -99,7 +99,8 @@ CREATE TABLE budget_authorities (
     CONSTRAINT ck_budget_authorities_may
         CHECK ('see' = ANY (may) AND may <@ ARRAY['see', 'promise', 'pay']),
     CONSTRAINT ck_budget_authorities_appointee CHECK (authority <> 'appointee' OR may = '{see}'),
-    CONSTRAINT ck_budget_authorities_in_place CHECK (NOT in_place_of_person OR ('promise' = ANY (may)
+    CONSTRAINT ck_budget_authorities_in_place CHECK (NOT in_place_of_person
+        OR ('promise' = ANY (may)
         AND authority IN ('care_act_s32', 'deputy', 'property_attorney'))),
     CONSTRAINT ck_budget_authorities_dates CHECK (until_at > from_at)
 );
@@ -109,7 +110,7 @@ CREATE TABLE budget_events (
     id uuid CONSTRAINT pk_budget_events PRIMARY KEY,
     budget_id uuid NOT NULL CONSTRAINT fk_budget_events_budget_id REFERENCES budgets,
     what text NOT NULL CONSTRAINT ck_budget_events_what CHECK (what ~ '^[a-z_]{1,40}$'),
-    reason text CONSTRAINT ck_budget_events_reason CHECK (reason ~ '^[a-z_]{1,40}$'),
+    reason text CONSTRAINT ck_budget_events_reason CHECK (reason ~ '^[a-z][a-z0-9_]{0,39}$'),
     words text CONSTRAINT ck_budget_events_words CHECK (length(words) BETWEEN 1 AND 2400),
     bridge text CONSTRAINT ck_budget_events_bridge CHECK (length(bridge) BETWEEN 1 AND 2400),
     amount_pence bigint,
@@ -313,8 +314,9 @@ CREATE POLICY given ON budget_authorities FOR INSERT TO kith_app
         ELSE account_id IS DISTINCT FROM app_actor_id()
             AND budget_id = ANY (ARRAY(SELECT app_budgets_administered())) END);
 CREATE POLICY ended ON budget_authorities FOR UPDATE TO kith_app
-    USING (CASE WHEN authority IN ('own_say_so', 'nominee')
-        THEN budget_id = ANY (ARRAY(SELECT app_budgets_own())) ELSE false END
+    USING ((app_actor_kind() = 'person' AND account_id = app_actor_id())
+        OR (authority IN ('own_say_so', 'nominee')
+            AND budget_id = ANY (ARRAY(SELECT app_budgets_own())))
         OR budget_id = ANY (ARRAY(SELECT app_budgets_administered())));
 ALTER TABLE budget_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON budget_events FOR SELECT TO kith_app
