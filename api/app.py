@@ -42,6 +42,7 @@ from api.listings.routes import router as listings
 from api.matches.routes import router as matches
 from api.people.routes import router as people
 from api.people.rules import ALWAYS_OPEN
+from api.pools.routes import router as pools
 from api.web import reference
 
 log = structlog.get_logger()
@@ -132,6 +133,7 @@ def create_app(settings: Settings) -> Litestar:
             listings,
             matches,
             budgets,
+            pools,
         ],
         lifespan=[running],
         dependencies={

@@ -166,7 +166,9 @@ class PoolVote(Base):
 
     __tablename__ = "pool_votes"
     __table_args__ = (
-        Index("uq_pool_votes_open", "pool_id", unique=True, postgresql_where=sql("ended_at IS NULL")),
+        Index(
+            "uq_pool_votes_open", "pool_id", unique=True, postgresql_where=sql("ended_at IS NULL")
+        ),
         Index("ix_pool_votes_closes_at", "closes_at", postgresql_where=sql("ended_at IS NULL")),
         PERSONAL,
     )
