@@ -115,7 +115,9 @@ def create_app(settings: Settings) -> Litestar:
             return await identity.resolve(database, token, now=clock.now())
 
         app.state.resolve_actor = resolve
-        app.state.always_open = dict.fromkeys(("/v1/people", "/v1/enquiries"), ALWAYS_OPEN)
+        app.state.always_open = dict.fromkeys(
+            ("/v1/people", "/v1/enquiries", "/v1/safety-stops"), ALWAYS_OPEN
+        )
         yield
         await database.close()
         await limiter.close()
