@@ -17,6 +17,7 @@ from api.core.metadata import Base
 from api.identity.rules import Task
 from api.matches import store
 from matching.values import MatchResult, Reason, Suggestion, Unmet
+from tests.api.budgets.purses import pay
 from tests.make import Account, Enquiry, Maker, Story, good, key, now
 
 WORDS = "Quietwords-kaleidoscope"
@@ -83,6 +84,7 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
     enquiry = await maker.enquiry(area, account=account, words=WORDS)
     concern = await maker.enquiry(area, account=account, words=WORDS, kind="safeguarding")
     readers, assignments = await _readers(maker, story, enquiry, concern)
+    money, around = await _money(maker, database, story)
     own = {
         "the person": Reader("person", account.id, headers=account.headers, due="own"),
         "their code": Reader(
@@ -102,7 +104,7 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
         "concern_id": concern.id,
         "assignment_id": assignments,
     }
-    return Crowd(account, story, enquiry, concern, ids, readers | own)
+    return Crowd(account, story, enquiry, concern, ids | money, readers | around | own)
 
 
 async def _readers(
@@ -120,7 +122,7 @@ async def _readers(
         "another's code": Reader("code_holder", holder.id, headers=holder.headers),
         "another question's code": Reader("code_holder", strange.id, headers=strange.headers),
         "a provider": _account(await maker.account(area, "provider")),
-        "a commissioner": _account(await maker.account(area, "commissioner", "finance")),
+        "a commissioner": _account(await maker.account(area, "commissioner")),
         "a manager elsewhere": _account(await maker.account(None, "manager", "area_admin")),
         "a task for nobody": Reader("task", uuid4(), due="task", at=now() + LATER),
         "a task for another": Reader("task", uuid4(), holder.id, due="task"),
@@ -151,6 +153,41 @@ async def _readers(
 
 def _account(account: Account, *, due: str = "nothing") -> Reader:
     return Reader("person", account.id, headers=account.headers, due=due)
+
+
+async def _money(
+    maker: Maker, database: Database, story: Story
+) -> tuple[dict[str, UUID], dict[str, Reader]]:
+    """Let the person have money, people who act for it, a payment under way, and its holder."""
+    friend, deputy = await maker.account(story.area), await maker.account(story.area)
+    holder = await maker.account(story.area)
+    manager = await maker.account(story.area, "manager")
+    held = {"holder_called": WORDS, "holder_account_id": str(holder.id)}
+    budget = await maker.budget(story, pence=500, **held)
+    await maker.budget(story, kind="own_money", pence=1, holder_called=WORDS)
+    path = f"/v1/budgets/{budget.id}"
+    for to, authority, headers in (
+        (friend, "own_say_so", story.headers),
+        (deputy, "deputy", manager.headers),
+    ):
+        given = {"account_id": str(to.id), "authority": authority, "may": ["see", "promise", "pay"]}
+        told = good(await maker.client.post(f"{path}/authorities", json=given, headers=headers))
+    word = f"{path}/pooling-authority"
+    good(await maker.client.put(word, json={"given": True}, headers=story.headers))
+    await pay(database, budget, 100, called=WORDS)
+    assert budget.funder is not None
+    ids = {
+        "budget_id": budget.id,
+        "authority_id": UUID(told["who_may_act"][0]["id"]),
+        "funder_id": budget.funder.id,
+    }
+    finance = await maker.account(story.area, "finance")
+    return ids, {
+        "whom they let act": _account(friend, due="money"),
+        "a deputy": _account(deputy, due="money"),
+        "whoever holds the money": _account(holder, due="money"),
+        "the area's finance": _account(finance, due="money"),
+    }
 
 
 async def _match(maker: Maker, database: Database, story: Story, offer: UUID, goal: str) -> UUID:
