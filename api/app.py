@@ -34,6 +34,7 @@ from api.core.http import (
 )
 from api.core.ratelimit import RateLimiter
 from api.core.redis import redis_for
+from api.decisions.routes import router as decisions
 from api.enquiries.routes import router as enquiries
 from api.identity import service as identity
 from api.identity.routes import router as signing_in
@@ -126,6 +127,7 @@ def create_app(settings: Settings) -> Litestar:
             areas,
             signing_in,
             people,
+            decisions,
             enquiries,
             listings,
             matches,

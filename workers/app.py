@@ -22,7 +22,7 @@ import structlog
 from celery import Celery, signals
 
 import workers.tasks
-from api.core import logs
+from api.core import clock, logs
 from api.core.config import BadSetting, Settings
 from api.core.db import Database
 from workers import broker, registry, runtime
@@ -177,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings.from_environment(os.environ)
     except BadSetting as error:
         parser.exit(2, f"{error}\n")
+    clock.follow(settings.clock_file)  # before the fork: each process follows by itself
     load_tasks(also=chosen.include)
     app = make_app(settings)
     serve(app, settings)

@@ -274,6 +274,7 @@ def main() -> int:
     except BadSetting as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    clock.follow(settings.clock_file)
     relay = Relay(settings, app=make_app(settings, answer_seconds=5))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop.set())

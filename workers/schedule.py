@@ -40,6 +40,7 @@ class Periodic:
 SCHEDULE: tuple[Periodic, ...] = (
     Periodic(name="retention", task="core.retention", every=timedelta(hours=1)),
     Periodic(name="overdue", task="enquiries.sweep", every=timedelta(minutes=5)),
+    Periodic(name="silence", task="decisions.sweep", every=timedelta(minutes=5)),
     Periodic(name="books", task="ledger.invariants", every=timedelta(hours=1)),
     Periodic(name="expired-holds", task="ledger.expire", every=timedelta(minutes=5)),
     Periodic(name="due-looks", task="matches.due_looks", every=timedelta(hours=6)),

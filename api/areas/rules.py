@@ -122,6 +122,9 @@ class AreaSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z_]+/[A-Za-z_]+$")] = "Europe/London"
     answer_within_working_days: Annotated[int, Meta(ge=1, le=20)] = 2
     safeguarding_answer_hours: Annotated[int, Meta(ge=1, le=24)] = 4
+    sign_off_working_days: Annotated[int, Meta(ge=1, le=20)] = 10
+    challenge_working_days: Annotated[int, Meta(ge=1, le=20)] = 10
+    stop_reply_hours: Annotated[int, Meta(ge=1, le=24)] = 24
     look_again_days: Annotated[int, Meta(ge=1, le=60)] = 14
     confirm_within_days: Annotated[int, Meta(ge=7, le=90)] = 30
     travel_limit_metres: Annotated[int, Meta(ge=500, le=100_000)] = 8_000

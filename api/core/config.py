@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 Mode = Literal["live", "demo"]
@@ -17,6 +18,7 @@ class Settings:
 
     Database addresses are libpq URLs. ``worker_url`` is the sign-in of workers and relay: it
     alone may take the matcher's role, so keep it apart from the API's on a real server.
+    ``clock_file`` says how far ahead a demo is (api.core.clock).
     """
 
     database_url: str
@@ -32,6 +34,7 @@ class Settings:
     body_limit_bytes: int = 262_144
     outbox_lease_seconds: float = 30.0
     metrics_token: str | None = None
+    clock_file: Path | None = None
 
     @property
     def shares_one_login(self) -> bool:
@@ -45,6 +48,12 @@ class Settings:
         mode = environ.get("KITH_MODE", "live")
         if mode not in ("live", "demo"):
             raise BadSetting(f"KITH_MODE is {mode!r}: it must be 'live' or 'demo'.")
+        clock_file = environ.get("KITH_CLOCK_FILE") or None
+        if clock_file is not None and mode != "demo":
+            raise BadSetting(
+                f"KITH_CLOCK_FILE is set, and KITH_MODE is {mode!r}: only a demo may move its"
+                " clock. Leave it unset."
+            )
         return cls(
             database_url=database_url,
             worker_url=environ.get("KITH_WORKER_URL", database_url),
@@ -54,6 +63,7 @@ class Settings:
             pool_size=int(_number(environ, "KITH_POOL_SIZE", 10)),
             outbox_lease_seconds=_number(environ, "KITH_OUTBOX_LEASE_SECONDS", 30.0),
             metrics_token=environ.get("KITH_METRICS_TOKEN"),
+            clock_file=Path(clock_file) if clock_file is not None else None,
         )
 
 

@@ -2,8 +2,9 @@
 
 import os
 import threading
-import time
 from uuid import UUID
+
+from api.core import clock
 
 _lock = threading.Lock()
 _last_ms = 0
@@ -17,7 +18,7 @@ def new_id() -> UUID:
     method 1); when they run out, the timestamp borrows from the next millisecond.
     """
     global _last_ms, _sequence
-    ms = time.time_ns() // 1_000_000  # rule: clock because a UUIDv7 carries its own timestamp
+    ms = int(clock.now().timestamp() * 1000)  # a UUIDv7 carries its own timestamp
     with _lock:
         if ms > _last_ms:
             _last_ms = ms

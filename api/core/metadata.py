@@ -19,6 +19,10 @@ SHARING_RULES = {
     "offered": "The person; and someone to whom this offer has been suggested (law.md 1).",
     "money": "The person, whoever acts for them, the money's holder, and the area's finance.",
     "asked": "Whoever asked, and the front door of that area.",
+    "decided": "The person, whoever asked for them, and whoever may decide it (law.md 6).",
+    "worry": "Whoever raised it, and the area's managers and social workers (law.md 3).",
+    "lead": "The area's managers and social workers alone (law.md 3).",
+    "group": "The people of a group, whoever offers to it, and the staff who keep its money.",
     "derived": "Worked out from what the person said; never shown, never leaves the matcher.",
     "secret": "Nobody: only a hash of it is kept.",
 }

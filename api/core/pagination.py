@@ -26,4 +26,5 @@ def decode(cursor: str, shape: type[T]) -> T:
             "cursor-unknown",
             "cursor",
             "This cursor cannot be read. Use the one from 'next' as it is, or leave it out.",
+            what_else=["Leave the cursor out: you get the first page."],
         ) from None

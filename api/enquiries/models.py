@@ -33,6 +33,8 @@ class Enquiry(Base):
     seen_at: Mapped[datetime | None] = mapped_column(info=shared("row"))
     answered_at: Mapped[datetime | None] = mapped_column(info=shared("row"))
     overdue_at: Mapped[datetime | None] = mapped_column(info=shared("row"))
+    about_type: Mapped[str | None] = mapped_column(Text, info=shared("asked"))
+    about_id: Mapped[UUID | None] = mapped_column(info=shared("asked"))
 
 
 class EnquiryMessage(Base):
@@ -61,3 +63,17 @@ class EnquiryEvent(Base):
     at: Mapped[datetime] = mapped_column(info=shared("row"))
     actor_kind: Mapped[str] = mapped_column(Text, info=shared("row"))
     actor_id: Mapped[UUID | None] = mapped_column(info=shared("row"))
+
+
+class EnquiryLeadNote(Base):
+    """That the adult at risk was asked and told, or why not (law.md 3). Never changed."""
+
+    __tablename__ = "enquiry_lead_notes"
+    __table_args__ = (Index("ix_enquiry_lead_notes_enquiry_id_id", "enquiry_id", "id"), PERSONAL)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, info=shared("row"))
+    enquiry_id: Mapped[UUID] = mapped_column(ForeignKey("enquiries.id"), info=shared("row"))
+    step: Mapped[str] = mapped_column(Text, info=shared("lead"))
+    words: Mapped[str | None] = mapped_column(Text, info=shared("lead"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), info=shared("row"))
+    at: Mapped[datetime] = mapped_column(info=shared("row"))

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Boolean, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.areas.models import Area
-from api.enquiries.models import Enquiry, EnquiryEvent, EnquiryMessage
+from api.enquiries.models import Enquiry, EnquiryEvent, EnquiryLeadNote, EnquiryMessage
 
 
 class EnquiryRow(NamedTuple):
@@ -24,6 +24,9 @@ class EnquiryRow(NamedTuple):
     answered_at: datetime | None
     overdue_at: datetime | None
     account_id: UUID | None
+    about_type: str | None
+    about_id: UUID | None
+    protects: bool
 
 
 _SELECT = select(
@@ -37,6 +40,9 @@ _SELECT = select(
     Enquiry.answered_at,
     Enquiry.overdue_at,
     Enquiry.account_id,
+    Enquiry.about_type,
+    Enquiry.about_id,
+    literal_column("enquiries.area_id = ANY (ARRAY(SELECT app_safeguarding_areas()))", Boolean()),
 ).join(Area, Area.id == Enquiry.area_id)
 
 
@@ -72,5 +78,15 @@ async def events(tx: AsyncSession, *, enquiry_id: UUID) -> list[EnquiryEvent]:
     """Return what happened, in order."""
     found = await tx.scalars(
         select(EnquiryEvent).where(EnquiryEvent.enquiry_id == enquiry_id).order_by(EnquiryEvent.id)
+    )
+    return list(found)
+
+
+async def lead_notes(tx: AsyncSession, *, enquiry_id: UUID) -> list[EnquiryLeadNote]:
+    """Return what was done for the adult at risk, in order, to whoever may know."""
+    found = await tx.scalars(
+        select(EnquiryLeadNote)
+        .where(EnquiryLeadNote.enquiry_id == enquiry_id)
+        .order_by(EnquiryLeadNote.id)
     )
     return list(found)

@@ -8,8 +8,15 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.core.http import ANSWERS, Work, allow
-from api.enquiries import service
-from api.enquiries.schemas import EnquiryAsked, EnquiryList, EnquiryOut, NewAnswer, NewEnquiry
+from api.enquiries import leads, service
+from api.enquiries.schemas import (
+    EnquiryAsked,
+    EnquiryList,
+    EnquiryOut,
+    NewAnswer,
+    NewEnquiry,
+    NewLeadNote,
+)
 
 
 @post("/", guards=[allow("anyone")], responses=ANSWERS)
@@ -51,4 +58,26 @@ async def answer(
     )
 
 
-router = Router("/v1/enquiries", route_handlers=[ask, waiting, read, answer], tags=["front door"])
+@post(
+    "/{enquiry_id:uuid}/adult-at-risk",
+    guards=[allow("role:professional,manager")],
+    responses=ANSWERS,
+)
+async def adult_at_risk(
+    enquiry_id: FromPath[UUID], data: JSONBody[NewLeadNote], keyed: NamedDependency[Work]
+) -> EnquiryOut:
+    """Write down that the adult at risk was asked what they want, was told, or why not."""
+    return await keyed.once(
+        EnquiryOut,
+        lambda tx: leads.note_for_adult_at_risk(
+            tx, actor=keyed.actor, now=keyed.now, enquiry_id=enquiry_id, new=data
+        ),
+        lambda tx, first: service.answer_again(tx, first, enquiry_id=enquiry_id),
+    )
+
+
+router = Router(
+    "/v1/enquiries",
+    route_handlers=[ask, waiting, read, answer, adult_at_risk],
+    tags=["front door"],
+)

@@ -7,6 +7,8 @@ from api.areas.clocks import add_hours, add_working_days
 from api.areas.rules import AreaSettings
 
 Kind = Literal["question", "assessment", "carers_assessment", "safeguarding", "emergency"]
+# law.md 3: the adult at risk is asked what they want, and told; or the lead says why not.
+LeadStep = Literal["asked_wish", "told", "not_told"]
 URGENT: tuple[Kind, ...] = ("safeguarding", "emergency")
 
 WHO_READS = (

@@ -7,9 +7,17 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from api.areas.rules import Slug
-from api.enquiries.rules import Kind
+from api.decisions.rules import AboutType
+from api.enquiries.rules import Kind, LeadStep
 
 Asked = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"\S")]
+
+
+class About(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What it is about: anything one can be worried about, by its id. It need not be yours."""
+
+    type: AboutType
+    id: UUID
 
 
 class NewEnquiry(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +26,7 @@ class NewEnquiry(Struct, kw_only=True, forbid_unknown_fields=True):
     area: Slug
     kind: Kind = "question"
     words: Asked
+    about: About | None = None
 
 
 class EnquiryAsked(Struct, kw_only=True):
@@ -56,8 +65,26 @@ class EventOut(Struct, kw_only=True):
     at: datetime
 
 
+class NewLeadNote(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What was done for the adult at risk: asked what they want, told, or not told and why not."""
+
+    step: LeadStep
+    words: Asked | None = None
+
+
+class LeadNoteOut(Struct, kw_only=True):
+    """What was done for the adult at risk, and when."""
+
+    step: LeadStep
+    words: str | None
+    at: datetime
+
+
 class EnquiryOut(Struct, kw_only=True):
-    """An enquiry with its clock; the same clock for whoever asked and for the front door."""
+    """An enquiry with its clock; the same clock for whoever asked and for the front door.
+
+    ``lead_notes`` are told to the area's managers and social workers alone.
+    """
 
     id: UUID
     kind: Kind
@@ -67,8 +94,10 @@ class EnquiryOut(Struct, kw_only=True):
     seen_at: datetime | None
     answered_at: datetime | None
     overdue: bool
+    about: About | None
     messages: list[MessageOut]
     events: list[EventOut]
+    lead_notes: list[LeadNoteOut]
 
 
 class EnquiryLine(Struct, kw_only=True):

@@ -11,15 +11,18 @@ from api.core import audit, db, pagination
 from api.core.db import ActorContext, WriteSession
 from api.core.errors import RefusedRead, not_found
 from api.core.ids import new_id
+from api.decisions.rules import AboutType
 from api.enquiries import queries
 from api.enquiries.models import Enquiry, EnquiryEvent, EnquiryMessage
-from api.enquiries.rules import DO_NOW, WHO_READS, Kind, due_at
+from api.enquiries.rules import DO_NOW, WHO_READS, Kind, LeadStep, due_at
 from api.enquiries.schemas import (
+    About,
     EnquiryAsked,
     EnquiryLine,
     EnquiryList,
     EnquiryOut,
     EventOut,
+    LeadNoteOut,
     MessageOut,
     NewAnswer,
     NewEnquiry,
@@ -49,6 +52,8 @@ async def ask(tx: WriteSession, *, actor: Actor, now: datetime, new: NewEnquiry)
             account_id=actor.id if actor.kind == "person" else None,
             asked_at=now,
             due_at=due,
+            about_type=new.about.type if new.about is not None else None,
+            about_id=new.about.id if new.about is not None else None,
         )
     )
     holder = _holder(enquiry_id)
@@ -119,7 +124,7 @@ async def waiting(tx: WriteSession, *, actor: Person, cursor: str | None) -> Enq
 
 async def read(tx: WriteSession, *, actor: Actor, now: datetime, enquiry_id: UUID) -> EnquiryOut:
     """Return one enquiry with its words and times; the front door's first look is an event."""
-    row = await _visible(tx, enquiry_id=enquiry_id)
+    row = await visible(tx, enquiry_id=enquiry_id)
     if _is_front_door(actor, row):
         row = await _seen(tx, row, actor=actor, now=now)
     await audit.receipt(tx, actor=actor, now=now, about_id=enquiry_id, what="enquiry")
@@ -132,6 +137,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, enquiry_id: UUI
         seen_at=row.seen_at,
         answered_at=row.answered_at,
         overdue=row.overdue_at is not None,
+        about=_about(row),
         messages=[
             MessageOut(by=message.by, at=message.at, words=message.words)
             for message in await queries.messages(tx, enquiry_id=enquiry_id)
@@ -140,6 +146,10 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, enquiry_id: UUI
             EventOut(what=event.what, at=event.at)
             for event in await queries.events(tx, enquiry_id=enquiry_id)
         ],
+        lead_notes=[
+            LeadNoteOut(step=cast(LeadStep, note.step), words=note.words, at=note.at)
+            for note in await queries.lead_notes(tx, enquiry_id=enquiry_id)
+        ],
     )
 
 
@@ -147,7 +157,7 @@ async def answer(
     tx: WriteSession, *, actor: Actor, now: datetime, enquiry_id: UUID, new: NewAnswer
 ) -> EnquiryOut:
     """Answer as the front door, which stops the clock; or add a word as whoever asked."""
-    row = await _visible(tx, enquiry_id=enquiry_id)
+    row = await visible(tx, enquiry_id=enquiry_id)
     front_door = _is_front_door(actor, row)
     if front_door:
         row = await _seen(tx, row, actor=actor, now=now)
@@ -195,8 +205,14 @@ async def sweep_overdue(tx: WriteSession, *, actor: ActorContext, now: datetime)
 
 async def answer_again(tx: WriteSession, first: EnquiryOut, *, enquiry_id: UUID) -> EnquiryOut:
     """Give the first answer again, to whoever may still see the enquiry."""
-    await _visible(tx, enquiry_id=enquiry_id)
+    await visible(tx, enquiry_id=enquiry_id)
     return first
+
+
+def _about(row: queries.EnquiryRow) -> About | None:
+    if row.about_type is None or row.about_id is None:
+        return None
+    return About(type=cast(AboutType, row.about_type), id=row.about_id)
 
 
 def _is_front_door(actor: Actor, row: queries.EnquiryRow) -> bool:
@@ -221,7 +237,8 @@ def _holder(enquiry_id: UUID) -> CodeHolder:
     return CodeHolder("enquiry", enquiry_id, session_id=enquiry_id)
 
 
-async def _visible(tx: WriteSession, *, enquiry_id: UUID) -> queries.EnquiryRow:
+async def visible(tx: WriteSession, *, enquiry_id: UUID) -> queries.EnquiryRow:
+    """Return an enquiry that the actor may see, locked; NotFound otherwise."""
     row = await queries.one(tx, enquiry_id=enquiry_id)
     if row is None:
         raise not_found("enquiry", leaves=RefusedRead(about_id=enquiry_id, what="enquiry"))

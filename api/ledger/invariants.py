@@ -8,19 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from prometheus_client import Gauge
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import UUID as PgUuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.core.metrics import REGISTRY
-
 AT_ONCE = 200
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
-
-BROKEN = Gauge(
-    "kith_ledger_broken", "Accounts or sources that break a rule", ["rule"], registry=REGISTRY
-)
 
 # Each statement returns how many break the rule between :after and :last, and one of them.
 _RULES: Mapping[str, str] = {
@@ -52,7 +45,8 @@ _RULES: Mapping[str, str] = {
     "closed-is-empty": """
         SELECT a.id FROM ledger_accounts a WHERE a.id > :after AND a.id <= :last
             AND a.closed_at IS NOT NULL AND (a.balance_pence <> 0 OR a.held_pence <> 0)""",
-    # Every transfer has its operation and two accounts of one source; a reversal mirrors one.
+    # Every transfer has its operation and two accounts of one source; a reversal mirrors one, and
+    # a payment of a hold is what ended it.
     "no-orphan-transfer": """
         SELECT t.debit_id AS id FROM ledger_transfers t
         LEFT JOIN ledger_operations o ON o.id = t.operation_id AND t.id = ANY (o.ids)
@@ -60,10 +54,13 @@ _RULES: Mapping[str, str] = {
         LEFT JOIN ledger_accounts c ON c.id = t.credit_id AND c.source_key = d.source_key
         LEFT JOIN ledger_transfers r ON r.id = t.reverses_id AND r.amount_pence = t.amount_pence
             AND r.debit_id = t.credit_id AND r.credit_id = t.debit_id
+        LEFT JOIN ledger_hold_ends e ON e.hold_id = t.hold_id AND e.transfer_id = t.id
         WHERE t.debit_id > :after AND t.debit_id <= :last AND (o.id IS NULL OR d.id IS NULL
-            OR c.id IS NULL OR (t.reverses_id IS NOT NULL AND r.id IS NULL))""",
+            OR c.id IS NULL OR (t.reverses_id IS NOT NULL AND r.id IS NULL)
+            OR (t.hold_id IS NOT NULL AND e.hold_id IS NULL))""",
     # Every hold has its operation and account; it ended if and only if there is a row of its end,
-    # and what was paid of it is a transfer out of that account, no more than was held.
+    # by an operation too, and what was paid of it is a transfer out of that account, no more than
+    # was held.
     "holds-end-once": """
         SELECT h.account_id AS id FROM ledger_holds h
         LEFT JOIN ledger_operations o ON o.id = h.operation_id AND h.id = ANY (o.ids)
@@ -71,8 +68,11 @@ _RULES: Mapping[str, str] = {
         LEFT JOIN ledger_hold_ends e ON e.hold_id = h.id
         LEFT JOIN ledger_transfers t ON t.id = e.transfer_id AND t.hold_id = h.id
             AND t.debit_id = h.account_id AND t.amount_pence = e.amount_pence
+        LEFT JOIN ledger_operations eo ON eo.id = e.operation_id
+            AND coalesce(e.transfer_id, e.hold_id) = ANY (eo.ids)
         WHERE h.account_id > :after AND h.account_id <= :last AND (o.id IS NULL OR a.id IS NULL
-            OR (h.ended_at IS NULL) <> (e.hold_id IS NULL) OR e.amount_pence > h.amount_pence
+            OR (h.ended_at IS NULL) <> (e.hold_id IS NULL)
+            OR (e.hold_id IS NULL) <> (eo.id IS NULL) OR e.amount_pence > h.amount_pence
             OR (e.kind = 'posted') <> (t.id IS NOT NULL)
             OR (e.kind <> 'posted' AND e.amount_pence <> h.amount_pence))""",
 }

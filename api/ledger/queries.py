@@ -43,6 +43,18 @@ _TOTALS = text(
 )
 
 
+_FLOWS = text(
+    "SELECT p.account_id, o.kind, p.amount_pence > 0 AS came, sum(p.amount_pence)::bigint AS pence"
+    " FROM ledger_postings p JOIN ledger_accounts o ON o.id = p.other_id"
+    " WHERE p.account_id = ANY (:ids) GROUP BY 1, 2, 3"
+)
+
+
+async def flows(session: AsyncSession, *, ids: Sequence[UUID]) -> Rows:
+    """Return what came into accounts and went out, by kind of the other account."""
+    return (await session.execute(_FLOWS, {"ids": list(ids)})).all()
+
+
 async def accounts(session: AsyncSession, *, ids: Sequence[UUID]) -> Rows:
     """Return the accounts with these ids, as they stand."""
     found = select(*_ACCOUNT).where(Account.id.in_(ids))

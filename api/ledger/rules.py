@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,7 @@ _CODE = re.compile(r"[a-z][a-z_.]{0,63}")
 _KIND = re.compile(r"[a-z][a-z_]{0,30}")
 _NAME = re.compile(r"[A-Za-z0-9:_.\-]{1,120}")
 _TASK = re.compile(r"[a-z_]+\.[a-z_]+")
+_ASKS_AGAIN = re.compile(r"\bagain\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,27 @@ class Later:
             raise ValueError("a task is named slice.task")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Also:
+    """A caller's own INSERT, UPDATE or DELETE that rides in the statement of the posting.
+
+    ``sql`` may select from ``posted (again, ids, available_pence)``, one row, and must do nothing
+    where ``again`` is true: "... FROM posted WHERE NOT again". It is a constant, with a ``:name``
+    for each of ``values`` and CAST where PostgreSQL cannot tell a type. It runs as the caller,
+    after the posting and with its accounts locked; in what it reads, the posting is not to be
+    seen yet. Raises ValueError for sql that does not ask whether the posting is a repeated one.
+    """
+
+    sql: str
+    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not _ASKS_AGAIN.search(self.sql):
+            raise ValueError("what rides along does nothing when the posting is a repeated one")
+        if any(name.startswith("p_") for name in self.values):
+            raise ValueError("names that start with p_ are the posting's own")
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """A batch as the posting function takes it: one array for each column."""
@@ -204,7 +226,9 @@ def _line(
         case Hold():
             if step.expires_at is not None and step.expires_at.tzinfo is None:
                 raise ValueError("a hold expires at an aware time")
-            return "hold", step.account_id, None, check_amount(step.amount_pence), step.expires_at
+            # The same moment has the same hash, whichever zone it was told in.
+            until = None if step.expires_at is None else step.expires_at.astimezone(UTC)
+            return "hold", step.account_id, None, check_amount(step.amount_pence), until
         case PostHold():
             part = None if step.amount_pence is None else check_amount(step.amount_pence)
             return "post", step.hold_id, step.credit_id, part, None

@@ -14,13 +14,25 @@ Who acts and what time it is are those that the transaction was told. Refusals a
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict, Unpack
+from functools import lru_cache
+from typing import Annotated, Any, NotRequired, TypedDict, Unpack
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Text, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,6 +44,7 @@ from api.ledger import queries
 from api.ledger.rules import (
     LINES_AT_ONCE,
     SQLSTATE_CLASS,
+    Also,
     Hold,
     Later,
     NewAccount,
@@ -52,22 +65,16 @@ from api.ledger.schemas import AccountOut, HoldOut, Posted, SourceTotals, Statem
 A_PAGE = 100
 EXPIRE_AT_ONCE = 200
 _BEYOND_ALL = 2**63 - 1
+Version = Annotated[int, msgspec.Meta(ge=0, le=_BEYOND_ALL)]
 
-_POST = text(
-    "SELECT again, ids, available_pence FROM ledger_post(:key, :hash, :code, :correlation,"
-    " :subject_type, :subject_id, :task, CAST(:payload AS jsonb), :kinds, :starts, :ends, :pence,"
-    " :until)"
-).bindparams(
-    bindparam("correlation", type_=Uuid()),
-    bindparam("subject_type", type_=Text()),
-    bindparam("subject_id", type_=Uuid()),
-    bindparam("task", type_=Text()),
-    bindparam("payload", type_=Text()),
-    bindparam("kinds", type_=ARRAY(Text())),
-    bindparam("starts", type_=ARRAY(Uuid())),
-    bindparam("ends", type_=ARRAY(Uuid())),
-    bindparam("pence", type_=ARRAY(BigInteger())),
-    bindparam("until", type_=ARRAY(DateTime(timezone=True))),
+_POST = (
+    "SELECT again, ids, available_pence FROM ledger_post(:p_key, :p_hash, :p_code, :p_correlation,"
+    " :p_subject_type, :p_subject_id, :p_task, CAST(:p_payload AS jsonb), :p_kinds, :p_starts,"
+    " :p_ends, :p_pence, :p_until)"
+)
+_ALSO = (
+    "WITH posted AS MATERIALIZED ({post}), also AS ({also})"
+    " SELECT again, ids, available_pence FROM posted"
 )
 _OPEN = text("SELECT ledger_open(:ids, :kinds, :owners, :sources, :negative)").bindparams(
     bindparam("ids", type_=ARRAY(Uuid())),
@@ -91,12 +98,16 @@ class About(TypedDict):
     code: str
     subject: NotRequired[Subject | None]
     later: NotRequired[Later | None]
+    also: NotRequired[Also | None]
 
 
 async def open_accounts(
     tx: WriteSession, *, actor: ActorContext, now: datetime, new: Sequence[NewAccount]
 ) -> list[UUID]:
-    """Open accounts, or find those that are open already; return their ids in the same order."""
+    """Open accounts, or find those that are open already; return their ids in the same order.
+
+    A transaction opens before it posts: whoever opens the same at the same moment waits.
+    """
     _told(actor, now)
     values = {
         "ids": [new_id() for _ in new],
@@ -121,7 +132,10 @@ async def open_account(
 async def close_account(
     tx: WriteSession, *, actor: ActorContext, now: datetime, account_id: UUID
 ) -> datetime:
-    """Close an account at zero without holds, for good; return since when it is closed."""
+    """Close an account at zero without holds, for good; return since when it is closed.
+
+    A transaction that posts too closes afterwards, and only what its batch has touched.
+    """
     _told(actor, now)
     closed: datetime = await _call(tx, _CLOSE, {"account_id": account_id})
     return closed
@@ -137,33 +151,36 @@ async def post(
     steps: Sequence[Step],
     subject: Subject | None = None,
     later: Later | None = None,
+    also: Also | None = None,
 ) -> Posted:
     """Carry out all steps, in their order, or none. One round trip.
 
     Writes the audit entry (``code``, about ``subject``, else about the operation itself) and,
-    where ``later`` says so, a row of the outbox. Raises Conflict, Invalid or NotFound.
+    where ``later`` says so, a row of the outbox; ``also`` is done in the same statement. Raises
+    Conflict, Invalid or NotFound; DBAPIError for a constraint that ``also`` meets.
     """
     _told(actor, now)
     batch = lines(steps)
     values = {
-        "key": check_key(key),
-        "hash": request_hash(check_code(code), batch),
-        "code": code,
-        "correlation": trace.current(),
-        "subject_type": subject.type if subject is not None else None,
-        "subject_id": subject.id if subject is not None else None,
-        "task": later.task if later is not None else None,
-        "payload": msgspec.json.encode(later.payload).decode() if later is not None else None,
-        "kinds": batch.kinds,
-        "starts": batch.starts,
-        "ends": batch.ends,
-        "pence": batch.pence,
-        "until": batch.until,
+        "p_key": check_key(key),
+        "p_hash": request_hash(check_code(code), batch),
+        "p_code": code,
+        "p_correlation": trace.current(),
+        "p_subject_type": subject.type if subject is not None else None,
+        "p_subject_id": subject.id if subject is not None else None,
+        "p_task": later.task if later is not None else None,
+        "p_payload": msgspec.json.encode(later.payload).decode() if later is not None else None,
+        "p_kinds": batch.kinds,
+        "p_starts": batch.starts,
+        "p_ends": batch.ends,
+        "p_pence": batch.pence,
+        "p_until": batch.until,
     }
-    try:
-        again, ids, available = (await tx.execute(_POST, values)).one()
-    except DBAPIError as error:
-        raise _as_refusal(error) from error
+    if also is not None:
+        values |= also.values
+    with _in_words():
+        done = await tx.execute(_posting(also.sql if also is not None else None), values)
+    again, ids, available = done.one()
     return Posted(again=again, ids=ids, available_pence=available)
 
 
@@ -226,8 +243,8 @@ async def expire_holds(
 ) -> int:
     """Free up to ``limit`` holds whose time is over, the oldest first; return how many.
 
-    Fewer than ``limit``: none is left. A hold that ended meanwhile, or whose account is closed,
-    is left as it is.
+    Fewer than ``limit``: none is left, unless somebody ended one of them at the same moment. A
+    hold that ended, or whose account is closed, is left as it is.
     """
     _told(actor, now)
     values = {
@@ -242,6 +259,17 @@ async def expire_holds(
 async def accounts(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, AccountOut]:
     """Return how accounts stand, by id. Unknown ids are absent."""
     return {row.id: _account(row) for row in await queries.accounts(session, ids=ids)}
+
+
+async def flows(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """Return by account what moved, added up from the postings: {"budget:in": 500, "paid:out": -20}.
+
+    The name is the kind of the other account and the way; what went out is negative.
+    """
+    found: dict[UUID, dict[str, int]] = {one: {} for one in ids}
+    for row in await queries.flows(session, ids=ids) if ids else ():
+        found[row.account_id][f"{row.kind}:{'in' if row.came else 'out'}"] = row.pence
+    return found
 
 
 async def account(session: AsyncSession, *, account_id: UUID) -> AccountOut:
@@ -270,7 +298,7 @@ async def statement(
 ) -> Statement:
     """Return a page of an account's postings in the order of its versions."""
     start = _BEYOND_ALL if newest_first else 0
-    after = pagination.decode(cursor, int) if cursor is not None else start
+    after = pagination.decode(cursor, Version) if cursor is not None else start
     rows = await queries.statement(
         session,
         account_id=account_id,
@@ -326,17 +354,44 @@ def _told(actor: ActorContext, now: datetime) -> None:
         raise ValueError("moving money needs an actor and an aware time")
 
 
+@lru_cache(maxsize=256)
+def _posting(also: str | None) -> TextClause:
+    """Return the statement that posts, with what rides along: one for each."""
+    sql = _POST if also is None else _ALSO.format(post=_POST, also=also)
+    return text(sql).bindparams(
+        bindparam("p_correlation", type_=Uuid()),
+        bindparam("p_subject_type", type_=Text()),
+        bindparam("p_subject_id", type_=Uuid()),
+        bindparam("p_task", type_=Text()),
+        bindparam("p_payload", type_=Text()),
+        bindparam("p_kinds", type_=ARRAY(Text())),
+        bindparam("p_starts", type_=ARRAY(Uuid())),
+        bindparam("p_ends", type_=ARRAY(Uuid())),
+        bindparam("p_pence", type_=ARRAY(BigInteger())),
+        bindparam("p_until", type_=ARRAY(DateTime(timezone=True))),
+    )
+
+
 async def _call(tx: WriteSession, statement: Any, values: dict[str, Any]) -> Any:
-    try:
+    with _in_words():
         return (await tx.execute(statement, values)).scalar_one()
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Raise the refusal that the database meant; its error itself for a bug or a clash."""
+    try:
+        yield
     except DBAPIError as error:
-        raise _as_refusal(error) from error
+        known = _as_refusal(error)
+        if known is None:
+            raise
+        raise known from error
 
 
-def _as_refusal(error: DBAPIError) -> Refusal | DBAPIError:
-    """Return the refusal that the database meant; the error itself for a bug or a clash."""
+def _as_refusal(error: DBAPIError) -> Refusal | None:
     if not (sqlstate(error) or "").startswith(SQLSTATE_CLASS):
-        return error
+        return None
     told: Any = error.orig.__cause__ if error.orig is not None else None
     rule, facts = str(told.args[0]), json.loads(told.detail or "{}")
-    return refusal(rule, facts) or error
+    return refusal(rule, facts)

@@ -5,7 +5,8 @@ import sys
 
 import click
 
-from api.core import logs
+from api.core import clock, logs
+from api.core.config import Mode
 from deploy.cli.world import check_ready, open_world, prepare
 from deploy.migrate import state
 
@@ -14,6 +15,10 @@ STOP_SECONDS = 20
 
 def _quiet(_: str) -> None:
     """Say nothing: these commands are run by machines."""
+
+
+def _mode() -> Mode:
+    return "demo" if os.environ.get("KITH_MODE") == "demo" else "live"
 
 
 @click.command()
@@ -27,8 +32,9 @@ def api(host: str, port: int, uds: str | None) -> None:
 
     from api.app import create_app
 
-    world = open_world(mode="demo" if os.environ.get("KITH_MODE") == "demo" else "live", say=_quiet)
+    world = open_world(mode=_mode(), say=_quiet)
     check_ready(world.settings)
+    clock.follow(world.settings.clock_file)
     logs.configure()
     uvicorn.run(
         create_app(world.settings),
@@ -56,7 +62,7 @@ def relay() -> None:
 
 
 def _become(module: str, *arguments: str) -> None:
-    world = open_world(say=_quiet)
+    world = open_world(mode=_mode(), say=_quiet)
     check_ready(world.settings)
     os.execve(  # noqa: S606
         sys.executable,

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ class World:
         }
         if settings.migrate_url is not None:
             env["KITH_MIGRATE_URL"] = settings.migrate_url
+        if settings.clock_file is not None:
+            env["KITH_CLOCK_FILE"] = str(settings.clock_file)
         return env
 
     @property
@@ -72,13 +74,23 @@ def home() -> Path:
     return Path(os.environ.get("KITH_HOME") or ROOT / ".kith")
 
 
+def _environ(mode: Mode) -> Mapping[str, str]:
+    """Return the environment of a command in this mode; a demo has a file that moves its clock."""
+    environ = {**os.environ, "KITH_MODE": mode}
+    if mode == "demo":
+        environ.setdefault("KITH_CLOCK_FILE", str((home() / "demo" / "clock").absolute()))
+    elif os.environ.get("KITH_MODE") == "demo":  # the file is the demo's and not this command's
+        environ.pop("KITH_CLOCK_FILE", None)
+    return environ
+
+
 def open_world(
     *, database: str = "kith", mode: Mode = "live", say: Say, start: bool = True
 ) -> World:
     """Return the world of a command, with Kith's own servers started where none are named."""
     if os.environ.get("KITH_DATABASE_URL"):
         return World(
-            settings=replace(Settings.from_environment(os.environ), mode=mode),
+            settings=Settings.from_environment(_environ(mode)),
             stack=None,
             database=database,
         )
@@ -95,12 +107,11 @@ def local_settings(stack: Stack, database: str, mode: Mode) -> Settings:
         for role in ("kith_api", "kith_worker", "kith_owner")
     }
     environ: Mapping[str, str] = {
-        **os.environ,
+        **_environ(mode),
         "KITH_DATABASE_URL": urls["kith_api"],
         "KITH_WORKER_URL": urls["kith_worker"],
         "KITH_MIGRATE_URL": urls["kith_owner"],
         "KITH_BROKER_URL": stack.broker_url(virtual_host=1 if mode == "demo" else 0),
-        "KITH_MODE": mode,
     }
     return Settings.from_environment(environ)
 
@@ -108,8 +119,8 @@ def local_settings(stack: Stack, database: str, mode: Mode) -> Settings:
 def prepare(world: World, *, purpose: str, say: Say, afresh: bool = False) -> None:
     """Make the database, run what is pending, and note what it is for.
 
-    ``afresh`` empties a database that was made for this purpose, and no other. Raises NotReady
-    when the database is for something else.
+    ``afresh`` empties a database that was made for this purpose, and no other, and starts at the
+    present time. Raises NotReady when the database is for something else.
     """
     if world.stack is not None:
         if afresh:
@@ -127,6 +138,8 @@ def prepare(world: World, *, purpose: str, say: Say, afresh: bool = False) -> No
             "Name an empty one."
         )
     say("Getting the database ready")
+    if afresh and world.settings.clock_file is not None:
+        world.settings.clock_file.unlink(missing_ok=True)
     if afresh and world.stack is None and found == purpose:
         command.downgrade(configuration(world.owner_url), "base")
     migrate(

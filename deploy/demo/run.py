@@ -79,6 +79,7 @@ def run(
     story.opening(out)
     with told.part("getting_ready", "getting ready"):
         prepare(world, purpose="demo", say=lambda _: None, afresh=True)
+        clock.follow(world.settings.clock_file)
         started = clock.now()
         with_database(
             world.settings, lambda database: seed.found_areas(database, content, now=started)

@@ -76,10 +76,10 @@ class Model:
         return list(ids)
 
     def expire(self, *, now: datetime, limit: int) -> int:
-        """Free the holds that are due, the oldest first."""
+        """Free the holds that are due, the oldest first; of the same moment, by id."""
         due = sorted(
-            (hold.until, number, hold)
-            for number, hold in self.holds.items()
+            (hold.until, hold_id, hold)
+            for hold_id, hold in self.holds.items()
             if not hold.ended and hold.until is not None and hold.until <= now
         )
         for _, _, hold in due[:limit]:

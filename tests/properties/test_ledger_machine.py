@@ -141,9 +141,10 @@ class Ledger(RuleBasedStateMachine):
         """Time goes by."""
         self.books.now += timedelta(hours=hours)
 
-    @rule(limit=st.integers(1, 4))
-    def expire(self, limit: int) -> None:
-        """A sweep of what is due."""
+    @rule(limit=st.integers(1, 4), hours=st.integers(0, 30))
+    def expire(self, limit: int, hours: int) -> None:
+        """A sweep of what is due, after a while."""
+        self.books.now += timedelta(hours=hours)
         freed = self._await(self.books.expire(limit=limit))
         assert freed == self.model.expire(now=self.books.now, limit=limit)
         self._check()
@@ -164,9 +165,14 @@ class Ledger(RuleBasedStateMachine):
     @rule(
         wishes=st.lists(st.lists(WISHES, min_size=1, max_size=2), min_size=2, max_size=4),
         twins=st.sampled_from(["none", "same", "changed"]),
+        hours=st.sampled_from([None, None, None, 0, 10, 30]),
     )
-    def together(self, wishes: list[list[Wish]], twins: str) -> None:
-        """Two to four batches at the same moment, each on a connection of its own."""
+    def together(self, wishes: list[list[Wish]], twins: str, hours: int | None) -> None:
+        """Two to four batches at the same moment, each on a connection of its own.
+
+        With ``hours``, a while later, a sweep of all that is due comes in between.
+        """
+        self.books.now += timedelta(hours=hours or 0)
         batches = [(uuid4().hex, [self._step(wish) for wish in one]) for one in wishes]
         if twins == "same":
             batches[1] = batches[0]
@@ -174,14 +180,20 @@ class Ledger(RuleBasedStateMachine):
             batches[1] = (batches[0][0], batches[1][1])
 
         async def all_at_once() -> list[Any]:
-            calls = (_caught(self.books.post(*steps, key=key)) for key, steps in batches)
-            return list(await asyncio.gather(*calls))
+            calls = [_caught(self.books.post(*steps, key=key)) for key, steps in batches]
+            sweep = [self.books.expire()] if hours is not None else []
+            return list(await asyncio.gather(*calls, *sweep))
 
         answers = self._await(all_at_once())
         self.world.together += 1
-        for order in itertools.permutations(range(len(batches))):
+        for order in itertools.permutations(range(len(answers))):
             model = self.model.copy()
-            agreed = all(self._agrees(model, *batches[n], answers[n]) for n in order)
+            agreed = all(
+                self._agrees(model, *batches[n], answers[n])
+                if n < len(batches)
+                else model.expire(now=self.books.now, limit=100) == answers[n]
+                for n in order
+            )
             if agreed and self._as_stored(model):
                 self.model = model
                 return self._check()

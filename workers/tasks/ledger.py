@@ -21,8 +21,8 @@ class BooksBroken(Exception):
 async def count_books(job: Job, **_later: Any) -> None:
     """Look at every account and source, a page in each snapshot; sound the alarm if need be.
 
-    What is broken is logged at error with the rule's code and set on a metric; and the task
-    fails, so that it is tried again and at last left as a dead letter, which alarms as well.
+    What is broken is logged at error with the rule's code; and the task fails, which the metrics
+    tell at once (kith_outbox_failing), is tried again, and at last left as a dead letter.
     """
     async with job.snapshot() as session:
         broken = await invariants.look_at_ends(session)
@@ -36,8 +36,6 @@ async def count_books(job: Job, **_later: Any) -> None:
         async with job.snapshot() as session:
             found, source = await invariants.look_at_sources(session, after=source)
         broken += found
-    for rule in invariants.RULES:
-        invariants.BROKEN.labels(rule).set(sum(one.count for one in broken if one.rule == rule))
     for one in broken:
         log.error("ledger-broken", rule=one.rule, count=one.count, example=one.example)
     if broken:

@@ -152,10 +152,16 @@ CREATE FUNCTION ledger_refuse(code text, rule text, facts jsonb) RETURNS void LA
 BEGIN
     RAISE EXCEPTION '%', rule USING ERRCODE = code, DETAIL = facts::text;
 END $$;
+CREATE FUNCTION ledger_told() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF app_now() IS NULL OR app_actor_kind() IS NULL THEN
+        PERFORM ledger_refuse('KL000', 'malformed', '{}');
+    END IF;
+END $$;
 """
 
 # Opening and closing move nothing. An open account is found by kind, owner and source, so that
-# opening twice is opening once.
+# opening twice is opening once. One that is closed between the two statements is opened anew.
 ACCOUNTS = """
 CREATE FUNCTION ledger_open(p_ids uuid[], p_kinds text[], p_owner_keys text[],
     p_source_keys text[], p_negative boolean[])
@@ -164,20 +170,27 @@ DECLARE
     found uuid[];
     differs uuid;
 BEGIN
-    INSERT INTO ledger_accounts (id, kind, owner_key, source_key, may_go_negative, opened_at)
-    SELECT o.id, o.kind, o.owner_key, o.source_key, o.negative, app_now()
-    FROM unnest(p_ids, p_kinds, p_owner_keys, p_source_keys, p_negative)
-        AS o (id, kind, owner_key, source_key, negative)
-    ORDER BY o.kind, o.owner_key, o.source_key
-    ON CONFLICT (kind, owner_key, source_key) WHERE closed_at IS NULL DO NOTHING;
-    SELECT array_agg(a.id ORDER BY o.n),
-        (array_agg(a.id) FILTER (WHERE a.may_go_negative <> o.negative))[1]
-    INTO found, differs
-    FROM unnest(p_kinds, p_owner_keys, p_source_keys, p_negative) WITH ORDINALITY
-        AS o (kind, owner_key, source_key, negative, n)
-    JOIN ledger_accounts a ON a.kind = o.kind AND a.owner_key = o.owner_key
-        AND a.source_key = o.source_key AND a.closed_at IS NULL;
-    IF differs IS NOT NULL THEN
+    PERFORM ledger_told();
+    FOR attempt IN 1 .. 4 LOOP
+        INSERT INTO ledger_accounts (id, kind, owner_key, source_key, may_go_negative, opened_at)
+        SELECT o.id, o.kind, o.owner_key, o.source_key, o.negative, app_now()
+        FROM unnest(p_ids, p_kinds, p_owner_keys, p_source_keys, p_negative)
+            AS o (id, kind, owner_key, source_key, negative)
+        ORDER BY o.kind, o.owner_key, o.source_key
+        ON CONFLICT (kind, owner_key, source_key) WHERE closed_at IS NULL DO NOTHING;
+        SELECT array_agg(a.id ORDER BY o.n),
+            (array_agg(a.id) FILTER (WHERE a.may_go_negative <> o.negative))[1]
+        INTO found, differs
+        FROM unnest(p_kinds, p_owner_keys, p_source_keys, p_negative) WITH ORDINALITY
+            AS o (kind, owner_key, source_key, negative, n)
+        JOIN ledger_accounts a ON a.kind = o.kind AND a.owner_key = o.owner_key
+            AND a.source_key = o.source_key AND a.closed_at IS NULL;
+        EXIT WHEN cardinality(found) = cardinality(p_ids);
+    END LOOP;
+    IF (cardinality(found) = cardinality(p_ids)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'accounts were closed while they were opened'
+            USING ERRCODE = 'serialization_failure';
+    ELSIF differs IS NOT NULL THEN
         PERFORM ledger_refuse('KL016', 'account-differs', jsonb_build_object('account', differs));
     END IF;
     RETURN found;
@@ -187,6 +200,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     a record;
 BEGIN
+    PERFORM ledger_told();
     SELECT balance_pence, held_pence, closed_at INTO a FROM ledger_accounts
     WHERE id = p_account FOR UPDATE;
     IF NOT FOUND THEN
@@ -326,7 +340,7 @@ BEGIN
             IF (d <> c AND a_source[d] = a_source[c] AND NOT a_closed[d] AND NOT a_closed[c]
                 AND pence BETWEEN 1 AND 100000000000
                 AND (a_balance[d] - a_held[d] >= pence OR a_negative[d])
-                AND a_balance[d] - pence >= -1000000000000000
+                AND a_balance[d] - a_held[d] - pence >= -1000000000000000
                 AND a_balance[c] + pence <= 1000000000000000) IS NOT TRUE
             THEN
                 PERFORM ledger_refuse_line(i, kind, p_from[i], p_to[i], pence,
@@ -344,6 +358,7 @@ BEGIN
         ELSIF kind = 'hold' THEN
             IF (NOT a_closed[d] AND pence BETWEEN 1 AND 100000000000
                 AND (a_balance[d] - a_held[d] >= pence OR a_negative[d])
+                AND a_balance[d] - a_held[d] - pence >= -1000000000000000
                 AND coalesce(p_until[i] > v_now, true)) IS NOT TRUE
             THEN
                 PERFORM ledger_refuse_line(i, kind, p_from[i], NULL, pence,
@@ -419,7 +434,8 @@ BEGIN
         ('KL004', 'account-closed', debit_closed OR credit_closed),
         ('KL011', 'between-sources', apart),
         ('KL001', 'not-enough', available < asked AND NOT negative),
-        ('KL007', 'hold-expired', kind = 'hold'),
+        ('KL007', 'hold-expired', kind = 'hold' AND (NOT negative
+            OR available::numeric - asked >= -1000000000000000)),
         ('KL013', 'balance-out-of-bounds', true)) AS v (code, rule, holds)
         WHERE v.holds LIMIT 1) AS why;
 END $$;
@@ -470,14 +486,14 @@ BEGIN
         due, blank::uuid[], blank::bigint[], blank::timestamptz[]) p);
 END $$;
 REVOKE ALL ON FUNCTION ledger_post, ledger_expire, ledger_open, ledger_close, ledger_refuse,
-    ledger_refuse_line, ledger_refuse_hold, ledger_stem, ledger_account_stays, ledger_hold_stays
-    FROM PUBLIC;
+    ledger_refuse_line, ledger_refuse_hold, ledger_told, ledger_stem, ledger_account_stays,
+    ledger_hold_stays FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_post, ledger_expire, ledger_open, ledger_close TO kith_app;
 """
 
 DOWN = """
 DROP FUNCTION ledger_expire, ledger_post, ledger_stem, ledger_close, ledger_open,
-    ledger_refuse_hold, ledger_refuse_line, ledger_refuse;
+    ledger_refuse_hold, ledger_refuse_line, ledger_told, ledger_refuse;
 DROP VIEW ledger_postings;
 DROP TABLE ledger_hold_ends, ledger_holds, ledger_transfers, ledger_operations, ledger_accounts;
 DROP FUNCTION ledger_hold_stays, ledger_account_stays;

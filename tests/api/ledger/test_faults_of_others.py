@@ -232,7 +232,9 @@ async def test_what_is_not_whole_pence_in_bounds_is_no_sum(
     assert fingerprint(owner_connection) == before
 
 
-@pytest.mark.parametrize("pence", ["0", "-1", "100000000001", "NULL"])
+@pytest.mark.parametrize(
+    "pence", ["0", "-1", "100000000001", str(2**63 - 1), str(-(2**63)), "NULL"]
+)
 async def test_the_database_refuses_such_sums_too(
     books: Books, app_connection: psycopg.Connection, pence: str
 ) -> None:

@@ -137,7 +137,8 @@ def test_the_four_functions_are_the_application_s_alone_and_keep_to_their_own_na
 
 
 @pytest.mark.parametrize(
-    "function", ["ledger_refuse('KL001', 'x', '{}')", "ledger_stem(now(), 'x')"]
+    "function",
+    ["ledger_refuse('KL001', 'x', '{}')", "ledger_stem(now(), 'x')", "ledger_told()"],
 )
 def test_what_the_functions_are_made_of_is_nobody_s(
     app_connection: psycopg.Connection, function: str
@@ -179,10 +180,12 @@ async def test_nothing_moves_without_somebody_who_acts_and_a_time(
     with app_connection.transaction(force_rollback=True):
         for name, value in values.items():
             app_connection.execute("SELECT set_config(%s, %s, true)", [name, value])
-        with pytest.raises(psycopg.Error) as caught:
-            app_connection.execute(
-                "SELECT ledger_post('k', 'x', 'test.post', NULL, NULL, NULL, NULL, NULL,"
-                " '{hold}', ARRAY[%s]::uuid[], '{NULL}', '{1}', '{NULL}')",
-                [purse.budget],
-            )
-        assert caught.value.sqlstate == "KL000"
+        for call in (
+            "ledger_post('k', 'x', 'test.post', NULL, NULL, NULL, NULL, NULL,"
+            " '{hold}', ARRAY[%s]::uuid[], '{NULL}', '{1}', '{NULL}')",
+            "ledger_open(ARRAY[%s]::uuid[], '{budget}', '{a}', '{a}', '{f}')",
+            "ledger_close(%s)",
+        ):
+            with pytest.raises(psycopg.Error) as caught, app_connection.transaction():
+                app_connection.execute(f"SELECT {call}", [purse.budget])
+            assert caught.value.sqlstate == "KL000"

@@ -1,0 +1,1 @@
+"""Go-aheads and who gives them, looking again, and stops that hold a change at once."""
