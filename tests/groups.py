@@ -66,7 +66,7 @@ class Town:
     nurse: Account
     provider: Account
     members: list[Member] = field(default_factory=list)
-    pool_id: UUID = UUID(int=0)
+    pool_id: UUID | None = None
 
     @property
     def path(self) -> str:
@@ -91,7 +91,7 @@ class Town:
     async def person(
         self, *, kind: str = "direct_payment", pence: int = 10_000, account: bool = False
     ) -> Member:
-        """Somebody with a story, money of this kind, and a worker of its funder whom they let in."""
+        """Somebody with a story, money of this kind, and a worker of its funder, let in."""
         holder = await self.maker.account(self.area) if account else None
         story = await self.maker.story(self.area, account=holder)
         funder = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
@@ -190,15 +190,11 @@ class Town:
     async def decide(self, who: Account, person: Member, **body: Any) -> None:
         """Give or refuse somebody's go-ahead."""
         asked = [
-            one
-            for one in await self.sign_offs(who)
-            if one["person_id"] == str(person.story.id)
+            one for one in await self.sign_offs(who) if one["person_id"] == str(person.story.id)
         ]
         path = f"/v1/sign-offs/{asked[0]['id']}/decision"
         decision = {"outcome": "approved"} | body
-        good(
-            await self.maker.client.post(path, json=decision, headers=who.headers | key())
-        )
+        good(await self.maker.client.post(path, json=decision, headers=who.headers | key()))
 
     async def approve_all(self, *, but: Sequence[Member] = ()) -> None:
         """Give every go-ahead but some."""
@@ -270,10 +266,12 @@ class Town:
     async def advance(self, *, at: datetime | None = None) -> None:
         """Run the group's own task, as the worker would, at a time."""
         at = at or now()
-        actor = Task("pools.advance", uuid4(), self.pool_id)
+        assert self.pool_id is not None, "start a group first"
+        pool_id = self.pool_id
+        actor = Task("pools.advance", uuid4(), pool_id)
 
         async def work(tx: Any) -> None:
-            await advance.advance(tx, actor=actor, now=at, pool_id=self.pool_id)
+            await advance.advance(tx, actor=actor, now=at, pool_id=pool_id)
 
         await self.database.run(work, actor=actor, now=at)
 

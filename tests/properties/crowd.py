@@ -21,6 +21,7 @@ from api.decisions.schemas import AskSignOff
 from api.identity.rules import Task
 from api.matches import store
 from matching.values import MatchResult, Reason, Suggestion, Unmet
+from tests.api.budgets.purses import pay
 from tests.make import Account, Enquiry, Maker, Story, good, key, now
 
 WORDS = "Quietwords-kaleidoscope"
@@ -88,6 +89,7 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
     concern = await maker.enquiry(area, account=account, words=WORDS, kind="safeguarding")
     readers, assignments = await _readers(maker, story, enquiry, concern)
     decided = await _decided(maker, account, story, concern, readers)
+    money, around = await _money(maker, database, story)
     own = {
         "the person": Reader("person", account.id, headers=account.headers, due="own"),
         "their code": Reader(
@@ -106,8 +108,8 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
         "enquiry_id": enquiry.id,
         "concern_id": concern.id,
         "assignment_id": assignments,
-    } | decided
-    return Crowd(account, story, enquiry, concern, ids, readers | own)
+    }
+    return Crowd(account, story, enquiry, concern, ids | decided | money, readers | around | own)
 
 
 async def _readers(
@@ -125,7 +127,7 @@ async def _readers(
         "another's code": Reader("code_holder", holder.id, headers=holder.headers),
         "another question's code": Reader("code_holder", strange.id, headers=strange.headers),
         "a provider": _account(await maker.account(area, "provider")),
-        "a commissioner": _account(await maker.account(area, "commissioner", "finance")),
+        "a commissioner": _account(await maker.account(area, "commissioner")),
         "a manager elsewhere": _account(await maker.account(None, "manager", "area_admin")),
         "a task for nobody": Reader("task", uuid4(), due="task", at=now() + LATER),
         "a task for another": Reader("task", uuid4(), holder.id, due="task"),
@@ -215,6 +217,41 @@ async def _decided(
         "sign_off_id": asked,
         "challenge_id": UUID(again["challenges"][0]["id"]),
         "stop_id": UUID(stop["id"]),
+    }
+
+
+async def _money(
+    maker: Maker, database: Database, story: Story
+) -> tuple[dict[str, UUID], dict[str, Reader]]:
+    """Let the person have money, people who act for it, a payment under way, and its holder."""
+    friend, deputy = await maker.account(story.area), await maker.account(story.area)
+    holder = await maker.account(story.area)
+    manager = await maker.account(story.area, "manager")
+    held = {"holder_called": WORDS, "holder_account_id": str(holder.id)}
+    budget = await maker.budget(story, pence=500, **held)
+    await maker.budget(story, kind="own_money", pence=1, holder_called=WORDS)
+    path = f"/v1/budgets/{budget.id}"
+    for to, authority, headers in (
+        (friend, "own_say_so", story.headers),
+        (deputy, "deputy", manager.headers),
+    ):
+        given = {"account_id": str(to.id), "authority": authority, "may": ["see", "promise", "pay"]}
+        told = good(await maker.client.post(f"{path}/authorities", json=given, headers=headers))
+    word = f"{path}/pooling-authority"
+    good(await maker.client.put(word, json={"given": True}, headers=story.headers))
+    await pay(database, budget, 100, called=WORDS)
+    assert budget.funder is not None
+    ids = {
+        "budget_id": budget.id,
+        "authority_id": UUID(told["who_may_act"][0]["id"]),
+        "funder_id": budget.funder.id,
+    }
+    finance = await maker.account(story.area, "finance")
+    return ids, {
+        "whom they let act": _account(friend, due="money"),
+        "a deputy": _account(deputy, due="money"),
+        "whoever holds the money": _account(holder, due="money"),
+        "the area's finance": _account(finance, due="money"),
     }
 
 

@@ -17,6 +17,7 @@ from litestar import Litestar
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 
 from api.core.config import Settings
@@ -57,6 +58,7 @@ DECIDED = {"sign_offs", "sign_off_wishes", "sign_off_decisions", "challenges"}
 STOPPED = {"safety_stops", "safety_stop_answers"}
 # Beside go-aheads and stops; and what only those who protect people there read.
 EVENTS, LED = {"decision_events"}, {"enquiry_lead_notes"}
+MONEY = {"budgets", "budget_purposes", "budget_authorities", "budget_events", "payments"}
 # Which tables show a reader anything of the person, by what the reader is due. Whatever is not
 # named here shows nothing; the rows of ASKED are counted one by one below.
 DUE: dict[str, set[str]] = {
@@ -67,6 +69,7 @@ DUE: dict[str, set[str]] = {
     "front door": ASKED,
     "question": ASKED | {"audit_entries", "come_back_codes", "sessions"},
     "service": {"accounts", "account_roles", "assignments"},
+    "money": MONEY,
 }
 OWN = (
     STORY
@@ -75,15 +78,16 @@ OWN = (
     | DECIDED
     | STOPPED
     | EVENTS
+    | MONEY
     | {"assignments", "accounts", "account_roles", "audit_entries"}
 )
 # With what they did themselves.
-MANAGER = DUE["area"] | ASKED | DECIDED | STOPPED | EVENTS | LED | {"audit_entries"}
-TASK = {"enquiries", "enquiry_events", "offer_vectors"}
+MANAGER = DUE["area"] | ASKED | DECIDED | STOPPED | EVENTS | LED | MONEY | {"audit_entries"}
+TASK = {"enquiries", "enquiry_events", "offer_vectors", "payments"}
 BY_READER: dict[str, set[str]] = {
     "the person": OWN,
     "the request with the key": OWN | {"idempotency_keys"},
-    "their code": STORY | KEPT | DECIDED | EVENTS | {"assignments"},
+    "their code": STORY | KEPT | DECIDED | EVENTS | MONEY | {"assignments"},
     "a manager": MANAGER,
     "the manager who decided": MANAGER,
     "a social worker": ASKED | STOPPED | EVENTS | LED,
@@ -93,6 +97,7 @@ BY_READER: dict[str, set[str]] = {
     "a task for another": TASK,
     "a task for the person": TASK
     | STORY
+    | MONEY
     | {"assignments", "read_receipts", "statement_vectors", "suggestion_events"},
 }
 
@@ -180,9 +185,8 @@ async def test_a_concern_shows_to_those_who_protect_and_not_to_the_account_it_ca
 async def test_strangers_change_nothing_even_by_a_statement_that_reads_nothing(
     crowd: Crowd, power: psycopg.Connection
 ) -> None:
-    guarded = (
-        STORY | ASKED | DECIDED | STOPPED | EVENTS | LED | {"assignments", "suggestion_events"}
-    )
+    guarded = STORY | ASKED | DECIDED | STOPPED | EVENTS | LED | MONEY
+    guarded |= {"assignments", "suggestion_events"}
     for name in ("nobody", "anonymous", "a provider", "a commissioner", "a service"):
         for table in guarded:
             for column in _changeable(power, table):
@@ -263,6 +267,22 @@ BODIES: dict[tuple[str, str], tuple[dict[str, str], Any]] = {
     ("POST", "/v1/listings/{listing_id}/confirm"): ({}, {}),
     ("DELETE", "/v1/listings/{listing_id}"): ({}, None),
     ("DELETE", "/v1/accounts/{account_id}/roles/{area}/{role}"): ({"role": "citizen"}, None),
+    ("PUT", "/v1/funders/{funder_id}/rules"): ({}, {"version": 1, "rules": []}),
+    ("GET", "/v1/budgets/{budget_id}"): ({}, None),
+    ("POST", "/v1/budgets/{budget_id}/money-in"): ({}, {"amount_pence": 1, "reference": "x"}),
+    ("PUT", "/v1/budgets/{budget_id}/purposes"): ({}, {"purposes": []}),
+    ("POST", "/v1/budgets/{budget_id}/authorities"): (
+        {},
+        {"account_id": str(uuid4()), "authority": "own_say_so", "may": ["see"]},
+    ),
+    ("DELETE", "/v1/budgets/{budget_id}/authorities/{authority_id}"): ({}, None),
+    ("PUT", "/v1/budgets/{budget_id}/pooling-authority"): ({}, {"given": True}),
+    ("POST", "/v1/budgets/{budget_id}/state"): (
+        {},
+        {"to": "ended", "reason": "death", "notice": "Nobody told me to."},
+    ),
+    ("GET", "/v1/budgets/{budget_id}/statement"): ({}, None),
+    ("GET", "/v1/budgets/{budget_id}/statement.csv"): ({}, None),
 }
 OPEN_TO_ALL = {("GET", "/v1/areas/{slug}"), ("PUT", "/v1/areas/{slug}/settings")}
 
@@ -357,7 +377,13 @@ def _changeable(power: psycopg.Connection, table: str) -> list[str]:
 
 
 # Where a policy tells rows apart: one of each is put in again.
-COPIED_BY = {"come_back_codes": "subject_type", "suggestions": "state"}
+COPIED_BY = {
+    "come_back_codes": "subject_type",
+    "suggestions": "state",
+    "budgets": "kind",
+    "budget_authorities": "authority",
+    "budget_events": "actor_id",
+}
 
 
 def _copies(power: psycopg.Connection, table: str, crowd: Crowd) -> list[dict[str, object]]:
@@ -371,7 +397,7 @@ def _copies(power: psycopg.Connection, table: str, crowd: Crowd) -> list[dict[st
     assert rows
     return [
         {
-            name: Jsonb(value) if isinstance(value, dict | list) else value
+            name: Jsonb(value) if isinstance(BY_NAME[table].c[name].type, JSONB) else value
             for name, value in row.items()
         }
         | ({"id": uuid4()} if "id" in row else {})

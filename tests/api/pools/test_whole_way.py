@@ -10,7 +10,9 @@ pytestmark = pytest.mark.anyio
 async def test_three_people_go_the_whole_way_and_every_penny_is_somewhere(town: Town) -> None:
     people = [await town.person(), await town.person(kind="own_money"), await town.person()]
     await town.start(people)
-    await town.contracted(lines=[{"words": "Hall", "purpose": "dance", "pence": 2_500}], min_people=2)
+    await town.contracted(
+        lines=[{"words": "Hall", "purpose": "dance", "pence": 2_500}], min_people=2
+    )
     assert await town.state() == "contracted"
     books = await town.get("/books", people[0])
     assert (books["put_in_pence"], books["missing_pence"]) == (30_000, 0)
