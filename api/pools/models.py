@@ -20,7 +20,10 @@ class Pool(Base):
 
     __tablename__ = "pools"
     __table_args__ = (
-        ForeignKeyConstraint(["offer_id", "id"], ["pool_offers.id", "pool_offers.pool_id"]),
+        # The offers of a group point back at it: hence "alter", for whoever sorts the tables.
+        ForeignKeyConstraint(
+            ["offer_id", "id"], ["pool_offers.id", "pool_offers.pool_id"], use_alter=True
+        ),
         Index("ix_pools_area_id", "area_id"),
         Index("ix_pools_promise_by", "promise_by", postgresql_where=sql("state = 'pledging'")),
         PERSONAL,
