@@ -305,6 +305,12 @@ BEGIN
         RAISE EXCEPTION 'a promise has its time' USING ERRCODE = 'check_violation',
             CONSTRAINT = 'pools_pledge_in_order';
     END IF;
+    IF NOT EXISTS (SELECT FROM pool_members m WHERE m.id = NEW.member_id
+        AND m.pool_id = NEW.pool_id AND m.person_id = NEW.person_id AND m.state = 'in')
+    THEN
+        RAISE EXCEPTION 'a promise is of somebody in the group'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
+    END IF;
     IF (SELECT count(DISTINCT c.topic) FROM pool_choices c WHERE c.pool_id = NEW.pool_id) < 6 THEN
         RAISE EXCEPTION 'the six rules are chosen before the first pound'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
@@ -399,10 +405,36 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         AND p_pool IN (SELECT app_pools_seen())
     ORDER BY m.number, g.id
 $$;
+CREATE FUNCTION pools_promise_look(p_pool uuid, p_budget uuid, p_key text)
+RETURNS TABLE (pool_id uuid, state text, promise_by timestamptz, paused_at timestamptz,
+    offer_id uuid, lines jsonb, called text, payee_account_id uuid, payee_key text,
+    registered boolean, facts jsonb, member_id uuid, person_id uuid, member_state text,
+    again_id uuid, request_hash bytea, live_id uuid, live_hold_id uuid, joining text,
+    stopped_since timestamptz)
+LANGUAGE plpgsql VOLATILE SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM pools p WHERE p.id = p_pool FOR SHARE;
+    PERFORM FROM pool_pledges l WHERE l.pool_id = p_pool AND l.budget_id = p_budget
+        AND l.ended_at IS NULL FOR NO KEY UPDATE;
+    RETURN QUERY SELECT p.id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
+        o.account_id, o.payee_key, o.registered, f.facts, m.id, m.person_id, m.state, k.id,
+        k.request_hash, l.id, l.hold_id, (SELECT c.choice FROM pool_choices c
+            WHERE c.pool_id = p.id AND c.topic = 'joining' ORDER BY c.version DESC LIMIT 1),
+        (SELECT min(g.since) FROM decisions_guard(ARRAY['pool', 'budget', 'person'],
+            ARRAY[p.id, p_budget, (f.facts ->> 'person_id')::uuid]) g)
+    FROM pools p LEFT JOIN pool_offers o ON o.id = p.offer_id
+    CROSS JOIN (SELECT budget_facts(p_budget) AS facts) f
+    LEFT JOIN pool_members m ON m.pool_id = p.id AND m.person_id = (f.facts ->> 'person_id')::uuid
+    LEFT JOIN pool_pledges k ON k.member_id = m.id AND k.key = p_key
+    LEFT JOIN pool_pledges l ON l.pool_id = p.id AND l.budget_id = p_budget AND l.ended_at IS NULL
+    WHERE p.id = p_pool;
+END $$;
 CREATE FUNCTION pools_ballots(p_vote uuid) RETURNS TABLE (choice text, citizen boolean,
     ballots bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT b.choice, b.citizen, count(*) FROM pool_ballots b
+    SELECT b.choice, b.citizen, count(*)
+    FROM pool_ballots b JOIN pool_members m ON m.id = b.member_id AND m.state = 'in'
     WHERE b.vote_id = p_vote AND b.pool_id IN (SELECT app_pools_seen()) GROUP BY 1, 2
 $$;
 CREATE FUNCTION pools_of_use(p_use uuid) RETURNS SETOF uuid
@@ -464,7 +496,7 @@ OPEN_TABLES = (
 )
 OWN_TABLES = ("pool_member_events", "pool_pledges", "pool_ballots")
 CHANGED = {
-    "pool_votes": "outcome, counts, ended_at",
+    "pool_votes": "closes_at, outcome, counts, ended_at",
     "pool_stages": "state, done_at, confirmed_at, paid_at",
     "pool_pledges": "state, share_id, ended_at",
 }
@@ -484,9 +516,9 @@ DROP TABLE pool_approvals, pool_stage_words, pool_stages, pool_pledges, pool_bal
     pool_messages, pool_choices, pool_steps, pool_member_events, pool_members CASCADE;
 ALTER TABLE pools DROP CONSTRAINT fk_pools_offer_id_id;
 DROP TABLE pool_offers, pools CASCADE;
-DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_shares, pools_next_number, pools_open,
-    pools_front, app_pools_seen, app_pools_kept, app_pools_mine, pools_approver,
-    pools_pledge_in_order, pools_told, pools_move;
+DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_promise_look, pools_shares,
+    pools_next_number, pools_open, pools_front, app_pools_seen, app_pools_kept, app_pools_mine,
+    pools_approver, pools_pledge_in_order, pools_told, pools_move;
 """
 
 
