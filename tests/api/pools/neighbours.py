@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,15 @@ SMALL: dict[str, Any] = {
     "lines": [{"words": "Hall", "purpose": "dance", "pence": 1_000}],
     "sessions": 4,
     "notice_sessions": 1,
+}
+
+# A refused go-ahead, with all that a person is owed then.
+NO: dict[str, Any] = {
+    "outcome": "declined",
+    "ground": "plan_fit",
+    "words": "Dancing waits for the physio's letter.",
+    "who_can_change": "The care team, at your review.",
+    "rings_by": (now() + timedelta(days=3)).date().isoformat(),
 }
 
 
