@@ -247,8 +247,9 @@ $$;
 # All that a rule needs to know, in one value: for whoever may see the budget, and for tasks.
 FACTS = """
 CREATE FUNCTION budget_facts(p_budget uuid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT jsonb_build_object(
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT jsonb_build_object(
         'budget_id', b.id, 'person_id', b.person_id, 'area_id', b.area_id, 'kind', b.kind,
         'body', f.body, 'funder_id', b.funder_id, 'funder_called', f.name,
         'holder_called', b.holder_called, 'state', b.state,
@@ -281,8 +282,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     CROSS JOIN LATERAL (SELECT (app_now() AT TIME ZONE
         coalesce(r.settings ->> 'time_zone', 'Europe/London'))::date AS today) d
     WHERE b.id = p_budget
-        AND (app_actor_kind() = 'task' OR b.id IN (SELECT app_budgets_seen()))
-$$;
+        AND (app_actor_kind() = 'task' OR b.id IN (SELECT app_budgets_seen())));
+END $$;
 """
 
 POLICIES = """
