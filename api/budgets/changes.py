@@ -1,7 +1,8 @@
 """Changes of a budget: what it is for, who may act, and whether it goes on.
 
 Money never stops in silence: a hold and an end need a reason and a notice, and say how to have
-them looked at again (Care Act 2014, s.33; money_rules.md).
+them looked at again (Care Act 2014, s.33; money_rules.md). A safety stop holds every change but
+the taking back of a right, and never money that comes in or was asked for (law.md 4).
 """
 
 from datetime import datetime
@@ -34,6 +35,8 @@ from api.budgets.schemas import BudgetOut, NewAuthority, NewPurposes, NewState, 
 from api.core.db import WriteSession, constraint
 from api.core.errors import Conflict, NotAllowed, invalid, not_found
 from api.core.ids import new_id
+from api.decisions import service as decisions
+from api.decisions.rules import Subject as Held
 from api.identity.rules import Actor
 from api.ledger import service as ledger
 from api.ledger.rules import Subject, Transfer
@@ -238,7 +241,12 @@ async def _give_back(tx: WriteSession, found: BudgetFacts, *, actor: Actor, now:
 
 
 async def _locked(tx: WriteSession, *, budget_id: UUID) -> BudgetFacts:
-    """Return a budget's facts, its row locked where the actor may change it."""
+    """Return a budget's facts, unless a stop holds changes of it, with its row locked.
+
+    Whoever cannot see the budget is told that first, and nothing of a stop.
+    """
+    await facts(tx, budget_id=budget_id)
+    await decisions.guard(tx, subjects=[Held("budget", budget_id)])
     await queries.lock(tx, budget_id=budget_id)
     return await facts(tx, budget_id=budget_id)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from api.core.errors import Conflict, NotAllowed, Refusal, invalid
-from api.core.money import in_words
+from api.core.money import in_words as pounds
 
 Kind = Literal[
     "direct_payment",
@@ -79,11 +79,34 @@ OTHER_WAYS = [
 ]
 
 
+_PLAN = "This money is for what the plan says."
+_ONESELF = "Public money for support does not pay the person it is for, or whoever acts for them."
+_LAW = "Nobody here: it is in the Direct Payments Regulations 2014."
+_RELATIVE = (
+    "Public money for support does not usually pay a partner or close relative who lives in the"
+    " same home."
+)
+_IN_WRITING = "by agreeing in writing that it is needed (Direct Payments Regulations 2014)."
+_TOGETHER = (
+    "A provider looks after this money. It can be put together with others' money once the person"
+    " has said so."
+)
+_PERSON = "The person whose money it is."
+
+
 class FunderRule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule of a funder, in its own plain words, and who can change it."""
 
     code: str
     params: dict[str, Any] = {}
+    words: str
+    who_can_change: str
+
+
+class RuleInWords(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule over a budget as people read it, and who can change it."""
+
+    code: str
     words: str
     who_can_change: str
 
@@ -182,6 +205,28 @@ def must_act(facts: BudgetFacts) -> str:
             what_else=["Ask the person to give you the right to, until a date."],
         )
     return facts.acts_by
+
+
+def in_words(facts: BudgetFacts) -> list[RuleInWords]:
+    """Return every rule over this money, built in or the funder's; own money has none."""
+    if facts.is_own:
+        return []
+    own = {rule.code: rule for rule in facts.rules}
+    built_in: list[tuple[str, str, str]] = []
+    if facts.body != "charity":
+        built_in = [
+            ("plan_purpose", _PLAN, f"{_funder(facts)}, when your plan is looked at."),
+            ("not_oneself", _ONESELF, _LAW),
+            ("no_household_relative", _RELATIVE, f"{_funder(facts)}, {_IN_WRITING}"),
+        ]
+    if facts.kind == "individual_service_fund":
+        built_in.append(("pooling_authority", _TOGETHER, _PERSON))
+    said = [RuleInWords(code=c, words=w, who_can_change=who) for c, w, who in built_in]
+    theirs = [
+        RuleInWords(code=rule.code, words=rule.words, who_can_change=rule.who_can_change)
+        for rule in facts.rules
+    ]
+    return [*(one for one in said if one.code not in own), *theirs]
 
 
 def check_kind(kind: Kind, body: Body | None) -> None:
@@ -318,8 +363,8 @@ def _not_oneself(
         facts,
         None,
         "not-oneself",
-        "Public money for support does not pay the person it is for, or whoever acts for them.",
-        "Nobody here: it is in the Direct Payments Regulations 2014.",
+        _ONESELF,
+        _LAW,
     )
 
 
@@ -333,10 +378,8 @@ def _no_household_relative(
         facts,
         None,
         "no-household-relative",
-        "Public money for support does not usually pay a partner or close relative who lives in"
-        " the same home.",
-        f"{_funder(facts)}, by agreeing in writing that it is needed"
-        " (Direct Payments Regulations 2014).",
+        _RELATIVE,
+        f"{_funder(facts)}, {_IN_WRITING}",
     )
 
 
@@ -350,9 +393,8 @@ def _pooling(
         facts,
         None,
         "pooling-authority",
-        "A provider looks after this money. It can be put together with others' money once the"
-        " person has said so.",
-        "The person whose money it is.",
+        _TOGETHER,
+        _PERSON,
     )
 
 
@@ -362,7 +404,7 @@ def _most_per_promise(
     rule = _standing(facts, "most_per_promise")
     if rule is None or amount_pence <= rule.params["pence"]:
         return None
-    most = in_words(rule.params["pence"])
+    most = pounds(rule.params["pence"])
     return _refused(
         facts, rule, "most-per-promise", f"One promise of this money is {most} at most."
     )

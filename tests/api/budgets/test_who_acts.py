@@ -309,7 +309,17 @@ async def test_a_funders_rules_reach_every_budget_of_its_and_old_ones_are_kept(
     budget = await maker.budget(story, funder=funder)
     (standing,) = (await facts(database, funder.finance.actor, budget)).rules
     assert standing.params == {"pence": 5_000}
-    assert (await read(maker, budget))["rules"] == ["This is how we do it."]
+    told = {one["code"]: one for one in (await read(maker, budget))["rules"]}
+    assert set(told) == {
+        "most_per_promise",
+        "plan_purpose",
+        "not_oneself",
+        "no_household_relative",
+    }
+    assert told["most_per_promise"]["words"] == "This is how we do it."
+    assert all(one["who_can_change"] for one in told.values())
+    own = await maker.budget(story, kind="own_money")
+    assert (await read(maker, own))["rules"] == []
     path = f"/v1/funders/{funder.id}/rules"
     stale = {"version": 1, "rules": []}
     headers = funder.finance.headers
