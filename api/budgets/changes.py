@@ -17,14 +17,13 @@ from api.budgets.books import (
     bump,
     facts,
     happened,
-    has_role_in,
+    looks_after,
     not_yours,
 )
 from api.budgets.models import BudgetAuthority, BudgetPurpose
 from api.budgets.reading import read
 from api.budgets.rules import (
     GIVEN_BY_THE_PERSON,
-    RUN_BUDGETS,
     BudgetFacts,
     State,
     check_authority,
@@ -85,7 +84,7 @@ async def give_authority(
     if new.authority in GIVEN_BY_THE_PERSON:
         if not await queries.is_own(tx, budget_id=budget_id):
             raise _the_persons()
-    elif not has_role_in(actor, found.area_id, *RUN_BUDGETS):
+    elif not looks_after(actor, found):
         raise not_yours("This authority is recorded by the area, once it has seen the papers.")
     if new.account_id == actor.id:
         raise NotAllowed(
@@ -140,7 +139,7 @@ async def end_authority(
         raise not_found("right")
     own = one.authority in GIVEN_BY_THE_PERSON and await queries.is_own(tx, budget_id=budget_id)
     laid_down = actor.kind == "person" and one.account_id == actor.id
-    if not (own or laid_down or has_role_in(actor, found.area_id, *RUN_BUDGETS)):
+    if not (own or laid_down or looks_after(actor, found)):
         raise _the_persons()
     await happened(
         tx,
@@ -257,9 +256,7 @@ async def _must_run(
     """Raise NotAllowed unless the actor looks after this money: own money its owner alone."""
     if found.is_own and await queries.is_own(tx, budget_id=found.budget_id):
         return
-    if has_role_in(actor, found.area_id, *RUN_BUDGETS) and (
-        not found.is_own or reason in _OF_AN_ESTATE
-    ):
+    if looks_after(actor, found) and (not found.is_own or reason in _OF_AN_ESTATE):
         return
     if found.is_own:
         raise _the_persons()

@@ -338,3 +338,44 @@ async def test_a_funders_rules_reach_every_budget_of_its_and_old_ones_are_kept(
     refused(answer, 409, "funder-once")
     listed = good(await maker.client.get("/v1/funders", params={"area": story.area.slug}))
     assert [one["name"] for one in listed["items"]] == [funder.name]
+
+
+async def test_nobody_looks_after_public_money_of_their_own_or_that_they_act_for(
+    maker: Maker,
+) -> None:
+    worker = await maker.account(None, "finance", "manager")
+    story = await maker.story(account=worker)
+    funder = await maker.funder(story.area)
+    body = {
+        "person_id": str(story.id),
+        "kind": "direct_payment",
+        "funder_id": str(funder.id),
+        "holder_called": "The card",
+        "starts_on": "2026-01-01",
+    }
+    answer = await maker.client.post("/v1/budgets", json=body, headers=worker.headers)
+    refused(answer, 403, "own-area")
+    own = await maker.budget(story, funder=funder)
+    acted_for = await maker.budget(await maker.story(story.area), funder=funder)
+    money = {"amount_pence": 100, "reference": "x"}
+    path = f"/v1/budgets/{acted_for.id}/money-in"
+    good(await maker.client.post(path, json=money, headers=worker.headers))
+    good(await give(maker, acted_for, worker))
+    state = {
+        "to": "frozen",
+        "reason": "review",
+        "notice": "Long enough to be read.",
+        "bridge": "Long enough to be read.",
+    }
+    for budget in (own, acted_for):
+        path = f"/v1/budgets/{budget.id}"
+        for part, asked in (("money-in", money | {"reference": "y"}), ("state", state)):
+            answer = await maker.client.post(f"{path}/{part}", json=asked, headers=worker.headers)
+            refused(answer, 403, "own-area")
+        answer = await maker.client.put(
+            f"{path}/purposes", json={"purposes": []}, headers=worker.headers
+        )
+        refused(answer, 403, "own-area")
+        friend = await maker.account(story.area)
+        answer = await give(maker, budget, friend, authority="deputy", headers=worker.headers)
+        refused(answer, 403, "own-area")
