@@ -42,6 +42,7 @@ from api.listings.routes import router as listings
 from api.matches.routes import router as matches
 from api.people.routes import router as people
 from api.people.rules import ALWAYS_OPEN
+from api.pools.routes import router as pools
 from api.web import reference
 
 log = structlog.get_logger()
@@ -114,7 +115,9 @@ def create_app(settings: Settings) -> Litestar:
             return await identity.resolve(database, token, now=clock.now())
 
         app.state.resolve_actor = resolve
-        app.state.always_open = dict.fromkeys(("/v1/people", "/v1/enquiries"), ALWAYS_OPEN)
+        app.state.always_open = dict.fromkeys(
+            ("/v1/people", "/v1/enquiries", "/v1/safety-stops"), ALWAYS_OPEN
+        )
         yield
         await database.close()
         await limiter.close()
@@ -132,6 +135,7 @@ def create_app(settings: Settings) -> Litestar:
             listings,
             matches,
             budgets,
+            pools,
         ],
         lifespan=[running],
         dependencies={

@@ -43,6 +43,7 @@ SCHEDULE: tuple[Periodic, ...] = (
     Periodic(name="silence", task="decisions.sweep", every=timedelta(minutes=5)),
     Periodic(name="books", task="ledger.invariants", every=timedelta(hours=1)),
     Periodic(name="expired-holds", task="ledger.expire", every=timedelta(minutes=5)),
+    Periodic(name="groups", task="pools.sweep", every=timedelta(minutes=5)),
     Periodic(name="due-looks", task="matches.due_looks", every=timedelta(hours=6)),
 )
 

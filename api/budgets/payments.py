@@ -27,7 +27,7 @@ from api.budgets.schemas import (
     PaymentList,
     PaymentOut,
 )
-from api.core import audit, pagination
+from api.core import audit, outbox, pagination
 from api.core.db import WriteSession
 from api.core.ids import new_id
 from api.core.money import in_words
@@ -97,6 +97,11 @@ async def record_payments(
         insert(Payment).values(values).on_conflict_do_nothing(index_elements=[Payment.transfer_id])
     )
     return await queries.references(tx, transfer_ids=[row.transfer_id for row in rows])
+
+
+async def payments_waiting(tx: WriteSession, *, for_type: str, for_id: UUID) -> int:
+    """Return how many payments for something still wait for their holder, as the actor sees."""
+    return await queries.waiting(tx, for_type=for_type, for_id=for_id)
 
 
 def reference_of(transfer_id: UUID) -> str:
@@ -252,5 +257,13 @@ async def _settle(
         }
         for (one, row), transfer_id in zip(good, posted.ids, strict=True)
     ]
+    for for_type, for_id in sorted({(row.for_type, row.for_id) for _, row in good}):
+        await outbox.enqueue(
+            tx,
+            task="budgets.settled",
+            payload={"for_type": for_type, "for_id": for_id},
+            now=now,
+            coalesce_key=f"settled:{for_id}",
+        )
     connection = await tx.connection()
     await connection.execute(update(Payment).where(Payment.id == bindparam("payment")), values)

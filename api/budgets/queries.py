@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.budgets.models import (
@@ -80,6 +80,8 @@ class PaymentRead(NamedTuple):
     instructed_by: UUID | None
     paid_on: date | None
     source_key: str
+    for_type: str
+    for_id: UUID
 
 
 _FUNDER = select(Funder.id, Funder.area_id, Funder.body, Funder.name, Funder.version)
@@ -100,6 +102,8 @@ _PAYMENT = select(
     Payment.instructed_by,
     Payment.paid_on,
     Budget.source_key,
+    Payment.for_type,
+    Payment.for_id,
 ).join(Budget, Budget.id == Payment.budget_id)
 
 _MINE = (
@@ -273,6 +277,14 @@ async def to_confirm(tx: AsyncSession, *, references: Sequence[str]) -> dict[str
         .with_for_update(of=Payment)
     )
     return {row.reference: PaymentRead._make(row) for row in rows}
+
+
+async def waiting(tx: AsyncSession, *, for_type: str, for_id: UUID) -> int:
+    """Return how many payments for something wait for their holder's word."""
+    found = select(func.count()).where(
+        Payment.for_type == for_type, Payment.for_id == for_id, Payment.state == "instructed"
+    )
+    return int((await tx.execute(found)).scalar_one())
 
 
 async def references(tx: AsyncSession, *, transfer_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -14,6 +14,7 @@ from api.budgets import queries
 from api.budgets.books import (
     add_purposes,
     facts,
+    facts_of,
     happened,
     has_role_in,
     looks_after,
@@ -32,6 +33,7 @@ from api.budgets.payments import (
     PaymentRow,
     confirm_payments_csv,
     list_payments,
+    payments_waiting,
     record_payments,
 )
 from api.budgets.reading import list_mine, read
@@ -197,12 +199,14 @@ __all__ = [
     "create_funder",
     "end_authority",
     "facts",
+    "facts_of",
     "give_authority",
     "list_funders",
     "list_mine",
     "list_payments",
     "must_act",
     "open_budget",
+    "payments_waiting",
     "put_money_in",
     "read",
     "record_payments",

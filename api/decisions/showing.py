@@ -90,7 +90,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, sign_off_id: UU
         state=cast(State, row.state),
         asked_at=row.asked_at,
         due_at=row.due_at,
-        escalated=row.escalated_at is not None,
+        escalated=_escalated(row),
         look_again_due_at=row.look_again_due_at,
         about=row.about,
         who_decides=signers_called(body),
@@ -112,6 +112,13 @@ async def visible(tx: WriteSession, *, sign_off_id: UUID) -> queries.SignOffRow:
     return row
 
 
+def _escalated(row: queries.SignOffRow) -> bool:
+    """Say whether what waits now, the question or the second look, has gone to the manager."""
+    if row.state == "waiting":
+        return row.escalated_at is not None
+    return row.look_again_escalated_at is not None
+
+
 def _line(row: queries.SignOffRow) -> SignOffLine:
     return SignOffLine(
         id=row.id,
@@ -124,7 +131,7 @@ def _line(row: queries.SignOffRow) -> SignOffLine:
         state=cast(State, row.state),
         asked_at=row.asked_at,
         due_at=row.due_at,
-        escalated=(row.look_again_escalated_at or row.escalated_at) is not None,
+        escalated=_escalated(row),
         look_again_due_at=row.look_again_due_at,
     )
 

@@ -262,7 +262,7 @@ async def accounts(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, 
 
 
 async def flows(session: AsyncSession, *, ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
-    """Return by account what moved, added up from the postings: {"budget:in": 500, "paid:out": -20}.
+    """Return by account what moved, added up from the postings: {"budget:in": 500}, say.
 
     The name is the kind of the other account and the way; what went out is negative.
     """

@@ -14,9 +14,9 @@ from api.core.errors import NotFound, Refusal
 from api.core.money import in_words
 from api.decisions import service as decisions
 from api.decisions.rules import Subject
-from api.decisions.schemas import AskSignOff
+from api.decisions.schemas import AskSignOff, SignOffState
 from api.identity.rules import Actor
-from api.pools import delivery, exits, promises, queries, rules, service, votes
+from api.pools import delivery, exits, promises, queries, service, votes
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolOffer
@@ -147,9 +147,8 @@ async def _go_ahead(
     if found is not None and found.state in ("waiting", "approved"):
         if found.amount_pence >= share.amount_pence:
             return found.state
-    elif found is not None and found.state == "declined":
-        if found.amount_pence <= share.amount_pence:
-            return "declined"
+    elif _refused(found, share):
+        return "declined"
     member = next(
         one for one in await queries.members(tx, pool_id=group.id) if one.id == share.member_id
     )
@@ -177,6 +176,13 @@ async def _go_ahead(
         ),
     )
     return "waiting"
+
+
+def _refused(found: SignOffState | None, share: ShareRow) -> bool:
+    """Say whether this, or less than this, was refused."""
+    if found is None or found.state != "declined":
+        return False
+    return found.amount_pence <= share.amount_pence
 
 
 async def _still_stands(tx: WriteSession, group: Group) -> bool:
@@ -270,6 +276,4 @@ async def _close(tx: WriteSession, group: Group, *, actor: Actor, now: datetime)
     if len(free) < len(rows) or await exits.payments_open(tx, group):
         return
     await exits.close_shares(tx, rows, actor=actor, now=now)
-    await groups.step(
-        tx, group, actor=actor, now=now, what="closed", to="closed", reason="at_zero"
-    )
+    await groups.step(tx, group, actor=actor, now=now, what="closed", to="closed", reason="at_zero")

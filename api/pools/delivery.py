@@ -8,7 +8,6 @@ from sqlalchemy import insert, update
 
 from api.budgets import service as budgets
 from api.budgets.rules import PayeeFacts
-from api.budgets.schemas import NewPayment
 from api.core.db import WriteSession
 from api.core.errors import Conflict, NotAllowed, Refusal, invalid, not_found
 from api.core.ids import new_id
@@ -116,9 +115,7 @@ async def sign(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -
     offer = await groups.chosen_offer(tx, group)
     held = [one for one in await queries.shares(tx, pool_id=group.id) if one.state == "held"]
     await post_shares(tx, group, held, actor=actor, now=now)
-    for number, (first, last) in enumerate(
-        rules.stages_of(offer.sessions, offer.stages), start=1
-    ):
+    for number, (first, last) in enumerate(rules.stages_of(offer.sessions, offer.stages), start=1):
         await tx.execute(
             insert(PoolStage).values(
                 id=new_id(),
@@ -377,9 +374,7 @@ async def _pay(
     for one, payable in zip(paying, opened, strict=True):
         assert one.share_id is not None, "ck_pool_pledges_ends"
         steps.append(
-            Transfer(
-                debit_id=one.share_id, credit_id=payable, amount_pence=parts[one.pledge_id]
-            )
+            Transfer(debit_id=one.share_id, credit_id=payable, amount_pence=parts[one.pledge_id])
         )
     posted = await ledger.post(
         tx,
@@ -395,7 +390,7 @@ async def _pay(
         actor=actor,
         now=now,
         rows=[
-            NewPayment(
+            budgets.PaymentRow(
                 area_id=group.pool.area_id,
                 budget_id=one.budget_id,
                 amount_pence=parts[one.pledge_id],
@@ -405,9 +400,11 @@ async def _pay(
                 for_type="pool",
                 for_id=group.id,
                 purpose=str(offer.lines[0]["purpose"]),
+                from_account_id=one.share_id,
                 transfer_id=transfer_id,
             )
             for one, transfer_id in zip(paying, posted.ids, strict=True)
+            if one.share_id is not None
         ],
     )
 
@@ -425,15 +422,17 @@ async def _as_shares(
         account_id=offer.account_id,
         registered=offer.registered,
     )
+    known = await budgets.facts_of(tx, budget_ids=[one.budget_id for one in rows])
     first: list[Share] = []
     shares: list[Share] = []
     for one in rows:
         if one.member_state == "paused" or one.share_id is None:
             continue
         left = accounts[one.share_id].available_pence
-        facts = await budgets.facts(tx, budget_id=one.budget_id)
         try:
-            may = promises.allowed(facts, offer.lines, payee, amount_pence=1, now=now)
+            may = promises.allowed(
+                known[one.budget_id], offer.lines, payee, amount_pence=1, now=now
+            )
         except Refusal:
             may = frozenset()
         if one.member_state == "out":

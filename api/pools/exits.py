@@ -149,9 +149,7 @@ async def _go(
     """Take somebody out: free what is promised, give back what is left of what is signed."""
     rows = await _shares_of(tx, group, member)
     held = [one for one in rows if one.state == "held"]
-    await promises.release(
-        tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go"
-    )
+    await promises.release(tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go")
     keep: dict[UUID, int] = {}
     if group.state not in BEFORE_CONTRACT:
         keep = await notice_of(tx, group, member)
@@ -171,9 +169,7 @@ async def _died(
     if member.state == "paused":
         return
     held = [one for one in await _shares_of(tx, group, member) if one.state == "held"]
-    await promises.release(
-        tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go"
-    )
+    await promises.release(tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go")
     await groups.set_member(tx, member_id=member.id, state="paused")
     await _noted(tx, group, member, actor=actor, now=now, what="died", words=words)
     await groups.step(
@@ -230,9 +226,7 @@ async def notice_of(tx: WriteSession, group: Group, member: PoolMember) -> dict[
     }
 
 
-def _as_shares(
-    rows: Sequence[ShareRow], offer: PoolOffer, left: dict[UUID, int]
-) -> list[Share]:
+def _as_shares(rows: Sequence[ShareRow], offer: PoolOffer, left: dict[UUID, int]) -> list[Share]:
     return [
         Share(
             key=one.pledge_id,
@@ -276,9 +270,7 @@ async def give_back(
         pence = left.get(one.pledge_id, 0) - (keep or {}).get(one.pledge_id, 0)
         if pence > 0 and one.share_id is not None:
             steps.append(
-                Transfer(
-                    debit_id=one.share_id, credit_id=one.budget_account_id, amount_pence=pence
-                )
+                Transfer(debit_id=one.share_id, credit_id=one.budget_account_id, amount_pence=pence)
             )
             back.append((one, pence))
     if not steps:
@@ -337,6 +329,4 @@ async def _shares_of(tx: WriteSession, group: Group, member: PoolMember) -> list
 
 
 async def _member(tx: WriteSession, group: Group, member_id: UUID) -> PoolMember:
-    return next(
-        one for one in await queries.members(tx, pool_id=group.id) if one.id == member_id
-    )
+    return next(one for one in await queries.members(tx, pool_id=group.id) if one.id == member_id)

@@ -20,7 +20,10 @@ class Pool(Base):
 
     __tablename__ = "pools"
     __table_args__ = (
-        ForeignKeyConstraint(["offer_id", "id"], ["pool_offers.id", "pool_offers.pool_id"]),
+        # The offers of a group point back at it: hence "alter", for whoever sorts the tables.
+        ForeignKeyConstraint(
+            ["offer_id", "id"], ["pool_offers.id", "pool_offers.pool_id"], use_alter=True
+        ),
         Index("ix_pools_area_id", "area_id"),
         Index("ix_pools_promise_by", "promise_by", postgresql_where=sql("state = 'pledging'")),
         PERSONAL,
@@ -166,7 +169,9 @@ class PoolVote(Base):
 
     __tablename__ = "pool_votes"
     __table_args__ = (
-        Index("uq_pool_votes_open", "pool_id", unique=True, postgresql_where=sql("ended_at IS NULL")),
+        Index(
+            "uq_pool_votes_open", "pool_id", unique=True, postgresql_where=sql("ended_at IS NULL")
+        ),
         Index("ix_pool_votes_closes_at", "closes_at", postgresql_where=sql("ended_at IS NULL")),
         PERSONAL,
     )

@@ -152,9 +152,7 @@ async def release(
     for one_id, one in rows:
         await end(tx, pledge_id=one_id, state=state, now=now)
         if one.body is not None and state != "declined":
-            await decisions.withdraw(
-                tx, actor=actor, now=now, subject=Held("pool_use", one.use_id)
-            )
+            await decisions.withdraw(tx, actor=actor, now=now, subject=Held("pool_use", one.use_id))
 
 
 async def end(tx: WriteSession, *, pledge_id: UUID, state: str, now: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, bindparam, select, text
+from sqlalchemy import Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.areas.models import Area
@@ -25,7 +25,7 @@ from api.pools.models import (
     PoolVote,
 )
 
-Rows = Sequence[Row[Any]]
+Rows = Sequence[Any]
 
 
 class ShareRow(NamedTuple):
@@ -55,6 +55,7 @@ _OPEN = text("SELECT * FROM pools_open(:area)").bindparams(bindparam("area", typ
 _NUMBER = text("SELECT pools_next_number(:pool)").bindparams(bindparam("pool", type_=Uuid()))
 _BALLOTS = text("SELECT * FROM pools_ballots(:vote)").bindparams(bindparam("vote", type_=Uuid()))
 _LET_IN = text("SELECT set_config('app.pool_let_in', :pool, true)")
+_OF_USE = text("SELECT * FROM pools_of_use(:use)").bindparams(bindparam("use", type_=Uuid()))
 _DUE = text("SELECT * FROM pools_due(:now)")
 _SPEAKING = text("person_id = ANY (ARRAY(SELECT app_speaking_people()))")
 
@@ -63,7 +64,7 @@ def _one(of: Any) -> Any:
     return select(Pool, Area.slug, Area.settings).join(Area, Area.id == Pool.area_id).where(of)
 
 
-async def pool(tx: AsyncSession, *, pool_id: UUID, lock: str | None = None) -> Row[Any] | None:
+async def pool(tx: AsyncSession, *, pool_id: UUID, lock: str | None = None) -> Any | None:
     """Return (Pool, area's slug, area's settings), or None when the actor may not see it.
 
     ``lock``: "change" for whoever moves it, None to look.
@@ -71,13 +72,14 @@ async def pool(tx: AsyncSession, *, pool_id: UUID, lock: str | None = None) -> R
     statement = _one(Pool.id == pool_id).execution_options(populate_existing=True)
     if lock is not None:
         statement = statement.with_for_update(of=Pool, key_share=True)
-    row: Row[Any] | None = (await tx.execute(statement)).one_or_none()
-    return row
+    return (await tx.execute(statement)).one_or_none()
 
 
 async def offers(tx: AsyncSession, *, pool_id: UUID) -> list[PoolOffer]:
     """Return all offers to a group, the first made first."""
-    found = select(PoolOffer).where(PoolOffer.pool_id == pool_id).order_by(PoolOffer.at, PoolOffer.id)
+    found = (
+        select(PoolOffer).where(PoolOffer.pool_id == pool_id).order_by(PoolOffer.at, PoolOffer.id)
+    )
     return list(await tx.scalars(found))
 
 
@@ -104,7 +106,7 @@ async def me(tx: AsyncSession, *, pool_id: UUID) -> PoolMember | None:
 
 async def front(
     tx: AsyncSession, *, pool_id: UUID, invite: bytes | None, joining: bool
-) -> Row[Any] | None:
+) -> Any | None:
     """Return what somebody outside may see of a group; locked while they join."""
     values = {"pool": pool_id, "invite": invite, "joining": joining}
     return (await tx.execute(_FRONT, values)).one_or_none()
@@ -181,9 +183,7 @@ async def stages(tx: AsyncSession, *, pool_id: UUID) -> list[PoolStage]:
 
 async def stage_words(tx: AsyncSession, *, pool_id: UUID) -> list[PoolStageWord]:
     """Return what was said about stages, in order."""
-    found = (
-        select(PoolStageWord).where(PoolStageWord.pool_id == pool_id).order_by(PoolStageWord.id)
-    )
+    found = select(PoolStageWord).where(PoolStageWord.pool_id == pool_id).order_by(PoolStageWord.id)
     return list(await tx.scalars(found))
 
 
@@ -241,3 +241,8 @@ async def events(tx: AsyncSession, *, member_id: UUID) -> list[PoolMemberEvent]:
 async def due(tx: AsyncSession, *, now: datetime) -> list[UUID]:
     """Return the groups that a clock has something to do with. For tasks alone."""
     return list(await tx.scalars(_DUE, {"now": now}))
+
+
+async def of_use(tx: AsyncSession, *, use_id: UUID) -> list[UUID]:
+    """Return the groups in which a budget's use is signed off under this id. For tasks alone."""
+    return list(await tx.scalars(_OF_USE, {"use": use_id}))

@@ -35,6 +35,7 @@ from api.pools.schemas import (
 )
 
 SIGNED_IN = [allow("signed_in")]
+STAFF = [allow("role:finance,manager,commissioner")]
 
 
 @post("/", guards=SIGNED_IN, responses=ANSWERS)
@@ -95,9 +96,7 @@ async def join(
     """Join, by your own wish. Joining promises nothing."""
     return await keyed.once(
         PoolOut,
-        lambda tx: service.join(
-            tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data
-        ),
+        lambda tx: service.join(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
     )
 
 
@@ -119,9 +118,7 @@ async def offer(
     """Offer something to a group, with its price and for how many. A new version is voted on."""
     return await keyed.once(
         PoolOut,
-        lambda tx: service.offer(
-            tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data
-        ),
+        lambda tx: service.offer(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
     )
 
 
@@ -153,9 +150,7 @@ async def open_vote(
     """Put a question to the group, in plain words and in easy words."""
     return await keyed.once(
         PoolOut,
-        lambda tx: votes.open_vote(
-            tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data
-        ),
+        lambda tx: votes.open_vote(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
     )
 
 
@@ -199,7 +194,7 @@ async def promise(
     keyed: NamedDependency[Work],
     request: Request[Any, Any, Any],
 ) -> PledgeOut:
-    """Promise money of a budget: it is kept for this, and not spent. Take it back until it is signed.
+    """Promise money of a budget: it is kept for this and not spent, and yours until it is signed.
 
     The key is kept with the promise for ever, so nothing is stored twice.
     """
@@ -235,7 +230,11 @@ async def name_body(
     )
 
 
-@post("/{pool_id:uuid}/approvals", guards=[allow("role:finance,manager,commissioner")], responses=ANSWERS)
+@post(
+    "/{pool_id:uuid}/approvals",
+    guards=STAFF,
+    responses=ANSWERS,
+)
 async def approve(pool_id: FromPath[UUID], keyed: NamedDependency[Work]) -> PoolOut:
     """Pass the contract, as one of two who neither wrote it, nor are paid by it, nor take part."""
     return await keyed.once(
@@ -262,7 +261,7 @@ async def say_of_stage(
 
 @post(
     "/{pool_id:uuid}/members/{number:int}/exits",
-    guards=[allow("role:finance,manager,commissioner")],
+    guards=STAFF,
     responses=ANSWERS,
 )
 async def exit_by_staff(
@@ -285,9 +284,7 @@ async def pause(
     pool_id: FromPath[UUID], data: JSONBody[Pausing], work: NamedDependency[Work]
 ) -> PoolOut:
     """Pause a group to keep somebody safe, or end the pause."""
-    return await work.write(
-        exits.pause, actor=work.actor, now=work.now, pool_id=pool_id, new=data
-    )
+    return await work.write(exits.pause, actor=work.actor, now=work.now, pool_id=pool_id, new=data)
 
 
 router = Router(

@@ -1,7 +1,8 @@
 """How a group that puts money together may move, vote, split and part. No I/O here.
 
 The states and their money are those of the Care Act market of pooled personal budgets: each
-person's money stays tied to their own plan and source (Care Act 2014 ss.26, 31 to 33; SI 2014/2871).
+person's money stays tied to their own plan and source (Care Act 2014 ss.26 and 31 to 33;
+SI 2014/2871).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -67,7 +68,7 @@ CHOICES: Mapping[Topic, Mapping[str, str]] = {
         "closed": "Nobody joins once it has begun.",
     },
     "unhappiness": {
-        "say_first": "Say so to the group or your worker. A part you dispute is not paid meanwhile.",
+        "say_first": "Say so to the group or your worker. A part you dispute is not paid then.",
         "helper_first": "A helper whom you choose says it for you, and it is talked through.",
     },
     "closing": {
@@ -173,9 +174,7 @@ def split_lines(
     parts = dict.fromkeys(left, 0)
     groups: dict[frozenset[UUID], list[Line]] = {}
     for line in lines:
-        able = frozenset(
-            one.key for one in (*first, *shares) if line.purpose in one.purposes
-        )
+        able = frozenset(one.key for one in (*first, *shares) if line.purpose in one.purposes)
         groups.setdefault(able, []).append(line)
     for able in sorted(groups, key=lambda keys: (len(keys), sorted(keys))):
         amount = sum(line.pence for line in groups[able])

@@ -7,13 +7,14 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from api.areas.rules import Slug
-from api.pools.rules import CHOICES, Motion, Split, State, Topic
+from api.pools.rules import Motion, Split, State, Topic
 
 Called = Annotated[str, Meta(min_length=1, max_length=80, pattern=r"\S")]
 Said = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"\S")]
 Short = Annotated[str, Meta(min_length=1, max_length=600, pattern=r"\S")]
 Pence = Annotated[int, Meta(ge=1, le=100_000_000_000)]
-Purpose = Annotated[str, Meta(pattern=r"^[a-z_]{1,40}$")]
+Purpose = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Moment = Annotated[datetime, Meta(tz=True)]
 Helped = Literal["read_out", "explained", "pictures", "interpreted"]
 
 WORRIED = (
@@ -24,7 +25,7 @@ WORRIED = (
 
 
 class NewPool(Struct, kw_only=True, forbid_unknown_fields=True):
-    """An idea for something to put money together for. What you need to take part is written down."""
+    """An idea for something to put money together for, and what you need to take part."""
 
     area: Slug
     name: Called
@@ -98,7 +99,7 @@ class NewVote(Struct, kw_only=True, forbid_unknown_fields=True):
     motion: Motion
     words: Said
     easy_words: Short
-    closes_at: datetime | None = None
+    closes_at: Moment | None = None
     from_stage: Annotated[int, Meta(ge=1, le=50)] | None = None
 
 
@@ -113,7 +114,7 @@ class NewStep(Struct, kw_only=True, forbid_unknown_fields=True):
     """The group's next step. ``promise_by`` goes with promises."""
 
     to: Literal["pledging", "review", "closed"]
-    promise_by: datetime | None = None
+    promise_by: Moment | None = None
     words: Said | None = None
 
 
@@ -347,7 +348,7 @@ class MyEvent(Struct, kw_only=True):
 
 
 class Mine(Struct, kw_only=True):
-    """My one screen: what I put in, what for, what was spent, what I would get back today (J3.1)."""
+    """My one screen: what I put in, what for, what was spent, what would come back today (J3.1)."""
 
     pool_id: UUID
     name: str

@@ -1,5 +1,6 @@
 """From an idea to a chosen offer: starting, joining, offers, questions, rules, the next step."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from api.pools import group as groups
 from api.pools import queries, rules, views
 from api.pools.group import Group
 from api.pools.models import Pool, PoolChoice, PoolMember, PoolMessage, PoolOffer, PoolStep
-from api.pools.rules import CHOICES, TOPICS, payee_key
+from api.pools.rules import CHOICES, TOPICS, Topic, payee_key
 from api.pools.schemas import (
     Invitation,
     NewChoices,
@@ -156,7 +157,7 @@ async def offer(
     writes down what somebody offered. A price never changes under a promise: a new version is
     voted on, and then everybody is asked again.
     """
-    offers, is_member = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
+    offers, is_member = await _offerable(tx, pool_id=pool_id, new=new)
     if len(offers) >= OFFERS_AT_MOST:
         raise invalid("offers-at-most", "offer", f"A group looks at {OFFERS_AT_MOST} offers.")
     offer_id = new_id()
@@ -201,7 +202,7 @@ async def offer(
 
 
 async def _offerable(
-    tx: WriteSession, *, actor: Actor, pool_id: UUID, new: NewOffer
+    tx: WriteSession, *, pool_id: UUID, new: NewOffer
 ) -> tuple[list[PoolOffer], bool]:
     """Return the offers there are, and whether the actor is a member; check what a type cannot.
 
@@ -274,7 +275,7 @@ async def choose(
             who_can_change_it="The group, before the next time promises are made.",
             what_else=["Write down what you would like to change, for the next time."],
         )
-    await _keep_choices(tx, now=now, pool_id=pool_id, chosen=dict(new.choices))
+    await _keep_choices(tx, now=now, pool_id=pool_id, chosen=new.choices)
     await groups.step(tx, group, actor=actor, now=now, what="agreed", reason="rules")
     return await views.view(tx, actor=actor, pool_id=pool_id)
 
@@ -324,10 +325,8 @@ async def _open_promises(
         raise invalid("day-to-come", "promise_by", "Name a day to come, with its time.")
     chosen = await queries.choices(tx, pool_id=group.id)
     open_topics = {topic: next(iter(CHOICES[topic])) for topic in TOPICS if topic not in chosen}
-    await _keep_choices(tx, now=now, pool_id=group.id, chosen=dict(open_topics))
-    members = [
-        one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"
-    ]
+    await _keep_choices(tx, now=now, pool_id=group.id, chosen=open_topics)
+    members = [one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"]
     if len(members) < rules.FEWEST:
         raise Conflict(
             rule="two-or-more",
@@ -397,7 +396,7 @@ async def reached(tx: WriteSession, group: Group, offer: PoolOffer) -> tuple[int
 
 
 async def _keep_choices(
-    tx: WriteSession, *, now: datetime, pool_id: UUID, chosen: dict[str, str]
+    tx: WriteSession, *, now: datetime, pool_id: UUID, chosen: Mapping[Topic, str]
 ) -> None:
     before = await queries.choices(tx, pool_id=pool_id)
     for topic, choice in chosen.items():

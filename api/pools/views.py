@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from api.areas import service as areas
@@ -18,7 +18,7 @@ from api.pools import exits, queries, rules
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolMember, PoolOffer, PoolPledge
-from api.pools.rules import CHOICES, RUNNING, SHOWN, TOPICS, Topic
+from api.pools.rules import CHOICES, RUNNING, SHOWN, TOPICS
 from api.pools.schemas import (
     Books,
     ChoiceOut,
@@ -69,7 +69,9 @@ async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
         members=[_member(one, me) for one in members if one.state == "in"],
         offers=[_offer(one, group, actor) for one in offers],
         messages=[
-            MessageOut(offer_id=one.offer_id, called=one.called, by=one.by, words=one.words, at=one.at)
+            MessageOut(
+                offer_id=one.offer_id, called=one.called, by=one.by, words=one.words, at=one.at
+            )
             for one in messages
         ],
         choices=await _choices(tx, pool_id),
@@ -250,7 +252,7 @@ async def _choices(tx: WriteSession, pool_id: UUID) -> list[ChoiceOut]:
     for topic in TOPICS:
         choice = found[topic].choice if topic in found else next(iter(CHOICES[topic]))
         version = found[topic].version if topic in found else 0
-        words = CHOICES[cast(Topic, topic)][choice]
+        words = CHOICES[topic][choice]
         out.append(ChoiceOut(topic=topic, choice=choice, words=words, version=version))
     return out
 

@@ -92,7 +92,9 @@ async def cast(
     """Vote, once. Somebody may help by reading or explaining; nobody votes for another."""
     await groups.looked(tx, pool_id=pool_id)
     me = await groups.member(tx, pool_id=pool_id)
-    found = next((one for one in await queries.votes(tx, pool_id=pool_id) if one.id == vote_id), None)
+    found = next(
+        (one for one in await queries.votes(tx, pool_id=pool_id) if one.id == vote_id), None
+    )
     if found is None:
         raise not_found("vote")
     if found.ended_at is not None or found.closes_at <= now:
@@ -125,7 +127,10 @@ async def cast(
             rule="one-person-one-vote",
             detail="You have voted already. Each person votes once.",
             who_can_change_it="Nobody: a vote stays as it was given.",
-            what_else=["Say what you think now to the group.", "Ask for the question to be put again."],
+            what_else=[
+                "Say what you think now to the group.",
+                "Ask for the question to be put again.",
+            ],
         ) from None
     await audit.record(
         tx, actor=actor, now=now, action="pool.voted", subject_type="pool", subject_id=pool_id
@@ -141,7 +146,7 @@ async def _check_choice(tx: WriteSession, vote: PoolVote, new: NewBallot) -> Non
         return
     known = {str(one.id) for one in await current_offers(tx, vote.pool_id)}
     if new.choice not in known | {"abstain"}:
-        raise invalid("choice-of-vote", "choice", "Choose one of the offers, by its id, or abstain.")
+        raise invalid("choice-of-vote", "choice", "Choose an offer by its id, or abstain.")
 
 
 async def current_offers(tx: WriteSession, pool_id: UUID) -> list[PoolOffer]:
@@ -153,7 +158,9 @@ async def current_offers(tx: WriteSession, pool_id: UUID) -> list[PoolOffer]:
 
 async def close_due(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> Group:
     """End the open vote when its time is over or everybody has voted, and do what follows."""
-    vote = next((one for one in await queries.votes(tx, pool_id=group.id) if one.ended_at is None), None)
+    vote = next(
+        (one for one in await queries.votes(tx, pool_id=group.id) if one.ended_at is None), None
+    )
     if vote is None:
         return group
     rows = await queries.ballots(tx, vote_id=vote.id)
@@ -201,7 +208,9 @@ async def _chosen(
     for_offers = {UUID(key): n for key, n in counts.items() if key != "abstain"}
     counted = cast_by >= rules.votes_needed(people) and citizens * 2 > cast_by
     won = rules.winner(for_offers, order) if counted and for_offers else None
-    chosen = next((one for one in await queries.offers(tx, pool_id=group.id) if one.id == won), None)
+    chosen = next(
+        (one for one in await queries.offers(tx, pool_id=group.id) if one.id == won), None
+    )
     passed = chosen is not None and people <= chosen.max_people
     came_to = "passed" if passed else "failed" if counted else "not_counted"
     await _end(tx, vote, outcome=came_to, counts=counts, now=now)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -14,6 +15,9 @@ from sqlalchemy import Table, Uuid
 
 from api.core.db import Database
 from api.core.metadata import Base
+from api.decisions import service as decisions
+from api.decisions.rules import Subject
+from api.decisions.schemas import AskSignOff
 from api.identity.rules import Task
 from api.matches import store
 from matching.values import MatchResult, Reason, Suggestion, Unmet
@@ -84,6 +88,7 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
     enquiry = await maker.enquiry(area, account=account, words=WORDS)
     concern = await maker.enquiry(area, account=account, words=WORDS, kind="safeguarding")
     readers, assignments = await _readers(maker, story, enquiry, concern)
+    decided = await _decided(maker, account, story, concern, readers)
     money, around = await _money(maker, database, story)
     own = {
         "the person": Reader("person", account.id, headers=account.headers, due="own"),
@@ -104,7 +109,7 @@ async def gather(maker: Maker, client: AsyncClient, database: Database) -> Crowd
         "concern_id": concern.id,
         "assignment_id": assignments,
     }
-    return Crowd(account, story, enquiry, concern, ids | money, readers | around | own)
+    return Crowd(account, story, enquiry, concern, ids | decided | money, readers | around | own)
 
 
 async def _readers(
@@ -133,6 +138,7 @@ async def _readers(
     }
     roles = {
         "a manager": ("manager", "area"),
+        "the manager who decided": ("manager", "area"),
         "an area admin": ("area_admin", "area"),
         "a scheme worker": ("scheme_worker", "front door"),
         "a social worker": ("professional", "front door"),
@@ -148,11 +154,70 @@ async def _readers(
         )
         stands = made if name == "asked" else stands
         found[f"a worker, {name}"] = _account(worker, due=due)
+    therapist = await maker.account(area, "professional", profession="occupational_therapist")
+    await maker.assignment(story, therapist, manager=manager, agreed=True)
+    found["a therapist, agreed"] = _account(therapist, due="story")
     return found, stands
 
 
 def _account(account: Account, *, due: str = "nothing") -> Reader:
     return Reader("person", account.id, headers=account.headers, due=due)
+
+
+async def _decided(
+    maker: Maker,
+    account: Account,
+    story: Story,
+    concern: Enquiry,
+    readers: Mapping[str, Reader],
+) -> dict[str, UUID]:
+    """Let a go-ahead be asked for, refused and looked at again; a stop said, and answered."""
+    subject = Subject("pool_use", uuid4())
+    ask = AskSignOff(
+        subject=subject,
+        person_id=story.id,
+        area_id=story.area.id,
+        settings=story.area.settings,
+        body="council",
+        about={"what": WORDS},
+        amount_pence=100,
+        wish=WORDS,
+    )
+    async with maker.database.write(actor=account.actor, now=now()) as tx:
+        asked = await decisions.ask_sign_off(tx, actor=account.actor, now=now(), ask=ask)
+
+    async def sent(path: str, body: dict[str, object], by: str) -> dict[str, Any]:
+        headers = account.headers if by == "the person" else readers[by].headers
+        answer: dict[str, Any] = good(
+            await maker.client.post(f"/v1/{path}", json=body, headers=headers)
+        )
+        return answer
+
+    no = {
+        "outcome": "declined",
+        "ground": "plan_fit",
+        "words": WORDS,
+        "who_can_change": WORDS,
+        "rings_by": now().date().isoformat(),
+    }
+    await sent(f"sign-offs/{asked}/decision", no, "the manager who decided")
+    again = await sent(f"sign-offs/{asked}/challenges", {"words": WORDS}, "the person")
+    worry = {
+        "subject_type": "person",
+        "subject_id": str(story.id),
+        "area": story.area.slug,
+        "words": WORDS,
+    }
+    stop = await sent("safety-stops", worry, "the person")
+    upheld = {"outcome": "upheld", "words": WORDS}
+    await sent(f"safety-stops/{stop['id']}/answers", upheld, "a manager")
+    told = {"step": "asked_wish", "words": WORDS}
+    await sent(f"enquiries/{concern.id}/adult-at-risk", told, "a manager")
+    return {
+        "sign_off_id": asked,
+        "challenge_id": UUID(again["challenges"][0]["id"]),
+        "stop_id": UUID(stop["id"]),
+    }
 
 
 async def _money(

@@ -54,6 +54,10 @@ STORY = {
 }
 KEPT = {"come_back_codes", "sessions", "read_receipts", "suggestion_events"}
 ASKED = {"enquiries", "enquiry_events", "enquiry_messages"}
+DECIDED = {"sign_offs", "sign_off_wishes", "sign_off_decisions", "challenges"}
+STOPPED = {"safety_stops", "safety_stop_answers"}
+# Beside go-aheads and stops; and what only those who protect people there read.
+EVENTS, LED = {"decision_events"}, {"enquiry_lead_notes"}
 MONEY = {"budgets", "budget_purposes", "budget_authorities", "budget_events", "payments"}
 # Which tables show a reader anything of the person, by what the reader is due. Whatever is not
 # named here shows nothing; the rows of ASKED are counted one by one below.
@@ -67,13 +71,28 @@ DUE: dict[str, set[str]] = {
     "service": {"accounts", "account_roles", "assignments"},
     "money": MONEY,
 }
-OWN = STORY | KEPT | ASKED | MONEY | {"assignments", "accounts", "account_roles", "audit_entries"}
+OWN = (
+    STORY
+    | KEPT
+    | ASKED
+    | DECIDED
+    | STOPPED
+    | EVENTS
+    | MONEY
+    | {"assignments", "accounts", "account_roles", "audit_entries"}
+)
+# With what they did themselves.
+MANAGER = DUE["area"] | ASKED | DECIDED | STOPPED | EVENTS | LED | MONEY | {"audit_entries"}
 TASK = {"enquiries", "enquiry_events", "offer_vectors", "payments"}
 BY_READER: dict[str, set[str]] = {
     "the person": OWN,
     "the request with the key": OWN | {"idempotency_keys"},
-    "their code": STORY | KEPT | MONEY | {"assignments"},
-    "a manager": DUE["area"] | ASKED | MONEY,
+    "their code": STORY | KEPT | DECIDED | EVENTS | MONEY | {"assignments"},
+    "a manager": MANAGER,
+    "the manager who decided": MANAGER,
+    "a social worker": ASKED | STOPPED | EVENTS | LED,
+    "a therapist, agreed": DUE["story"] | ASKED | DECIDED | EVENTS,
+    "the concern's code": DUE["question"] | {"read_receipts"},
     "a task for nobody": TASK | {"idempotency_keys"},
     "a task for another": TASK,
     "a task for the person": TASK
@@ -166,7 +185,8 @@ async def test_a_concern_shows_to_those_who_protect_and_not_to_the_account_it_ca
 async def test_strangers_change_nothing_even_by_a_statement_that_reads_nothing(
     crowd: Crowd, power: psycopg.Connection
 ) -> None:
-    guarded = STORY | ASKED | MONEY | {"assignments", "suggestion_events"}
+    guarded = STORY | ASKED | DECIDED | STOPPED | EVENTS | LED | MONEY
+    guarded |= {"assignments", "suggestion_events"}
     for name in ("nobody", "anonymous", "a provider", "a commissioner", "a service"):
         for table in guarded:
             for column in _changeable(power, table):
@@ -221,6 +241,16 @@ BODIES: dict[tuple[str, str], tuple[dict[str, str], Any]] = {
     ("POST", "/v1/suggestions/{suggestion_id}/steps"): ({}, {"to": "not_for_me"}),
     ("GET", "/v1/enquiries/{enquiry_id}"): ({}, None),
     ("POST", "/v1/enquiries/{enquiry_id}/answers"): ({}, {"words": "hello"}),
+    ("POST", "/v1/enquiries/{enquiry_id}/adult-at-risk"): ({}, {"step": "told"}),
+    ("GET", "/v1/sign-offs/{sign_off_id}"): ({}, None),
+    ("PUT", "/v1/sign-offs/{sign_off_id}/wish"): ({}, {"words": "hello"}),
+    ("POST", "/v1/sign-offs/{sign_off_id}/decision"): ({}, {"outcome": "approved"}),
+    ("POST", "/v1/sign-offs/{sign_off_id}/challenges"): ({}, {"words": "hello"}),
+    ("POST", "/v1/challenges/{challenge_id}/decision"): (
+        {},
+        {"outcome": "changed", "words": "hello"},
+    ),
+    ("POST", "/v1/safety-stops/{stop_id}/answers"): ({}, {"outcome": "lifted", "words": "hello"}),
     ("POST", "/v1/assignments/{assignment_id}/agree"): ({}, None),
     ("DELETE", "/v1/assignments/{assignment_id}"): ({}, None),
     ("GET", "/v1/listings/{listing_id}"): ({}, None),

@@ -1,16 +1,14 @@
 """Silence goes up; and whoever asked for a go-ahead learns that it is decided."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from api.core.db import WriteSession
 from api.decisions import service
 from workers.runtime import Job, task
+from workers.tasks.handlers import Handler, nothing
 
 # By type of subject: what a slice above does, in the task's last transaction, when a go-ahead for
 # a subject of its own is decided. It asks for the state itself: that may have moved on since.
-Handler = Callable[..., Awaitable[None]]
 HANDLERS: dict[str, Handler] = {}
 
 
@@ -26,10 +24,6 @@ async def decided(
     job: Job, *, subject_type: str, subject_id: UUID, sign_off_id: UUID, **_later: Any
 ) -> None:
     """Tell the slice whose subject it is. A type that nobody here knows is done."""
-    handler: Handler = HANDLERS.get(subject_type, _nothing)
+    handler: Handler = HANDLERS.get(subject_type, nothing)
     async with job.last() as tx:
         await handler(tx, job=job, subject_id=subject_id, sign_off_id=sign_off_id)
-
-
-async def _nothing(tx: WriteSession, **_told: Any) -> None:
-    """Do nothing."""

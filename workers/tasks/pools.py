@@ -3,10 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from api.core import outbox
+from api.core.db import WriteSession
 from api.pools import advance as groups
 from api.pools import queries
+from api.pools.group import advance_later
 from workers.runtime import Job, task
+from workers.tasks import budgets, decisions
 
 
 @task("pools.advance", subject="pool_id")
@@ -21,10 +23,19 @@ async def sweep(job: Job, **_later: Any) -> None:
     """Ask for a look at every group that a clock has something to do with."""
     async with job.last() as tx:
         for pool_id in await queries.due(tx, now=job.now):
-            await outbox.enqueue(
-                tx,
-                task="pools.advance",
-                payload={"pool_id": pool_id},
-                now=job.now,
-                coalesce_key=f"pool:{pool_id}",
-            )
+            await advance_later(tx, pool_id=pool_id, now=job.now)
+
+
+async def decided(tx: WriteSession, *, job: Job, subject_id: UUID, **_told: Any) -> None:
+    """A go-ahead was given or refused: look at the group that asked for it."""
+    for pool_id in await queries.of_use(tx, use_id=subject_id):
+        await advance_later(tx, pool_id=pool_id, now=job.now)
+
+
+async def settled(tx: WriteSession, *, job: Job, subject_id: UUID, **_told: Any) -> None:
+    """A holder has said what became of payments: look at the group."""
+    await advance_later(tx, pool_id=subject_id, now=job.now)
+
+
+decisions.HANDLERS["pool_use"] = decided
+budgets.HANDLERS["pool"] = settled

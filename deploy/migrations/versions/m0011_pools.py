@@ -1,4 +1,4 @@
-"""Groups that put money together: people, offers, votes, promises, stages, and each step of them."""
+"""Groups that put money together: people, offers, votes, promises, stages, every step."""
 
 from alembic import op
 
@@ -428,7 +428,7 @@ CREATE POLICY seen ON pools FOR SELECT TO kith_app
 CREATE POLICY started ON pools FOR INSERT TO kith_app
     WITH CHECK (started_by = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY moved ON pools FOR UPDATE TO kith_app
-    USING (id = ANY (ARRAY(SELECT app_pools_mine() UNION ALL SELECT app_pools_kept())));
+    USING (id = ANY (ARRAY(SELECT app_pools_seen())));
 ALTER TABLE pool_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON pool_members FOR SELECT TO kith_app
     USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
@@ -463,8 +463,11 @@ OPEN_TABLES = (
     "pool_stage_words",
 )
 OWN_TABLES = ("pool_member_events", "pool_pledges", "pool_ballots")
-CHANGED = {"pool_votes": "outcome, counts, ended_at", "pool_stages": "state, done_at,"
-    " confirmed_at, paid_at", "pool_pledges": "state, share_id, ended_at"}
+CHANGED = {
+    "pool_votes": "outcome, counts, ended_at",
+    "pool_stages": "state, done_at, confirmed_at, paid_at",
+    "pool_pledges": "state, share_id, ended_at",
+}
 
 GRANTS = """
 REVOKE ALL ON FUNCTION pools_move, pools_told, pools_pledge_in_order, pools_approver FROM PUBLIC;
@@ -481,9 +484,9 @@ DROP TABLE pool_approvals, pool_stage_words, pool_stages, pool_pledges, pool_bal
     pool_messages, pool_choices, pool_steps, pool_member_events, pool_members CASCADE;
 ALTER TABLE pools DROP CONSTRAINT fk_pools_offer_id_id;
 DROP TABLE pool_offers, pools CASCADE;
-DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_shares, pools_next_number, pools_open, pools_front,
-    app_pools_seen, app_pools_kept, app_pools_mine, pools_approver, pools_pledge_in_order,
-    pools_told, pools_move;
+DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_shares, pools_next_number, pools_open,
+    pools_front, app_pools_seen, app_pools_kept, app_pools_mine, pools_approver,
+    pools_pledge_in_order, pools_told, pools_move;
 """
 
 
@@ -517,7 +520,9 @@ def _policies() -> str:
         )
         if table in CHANGED:
             made.append(f"CREATE POLICY changed ON {table} FOR UPDATE TO kith_app USING {own};")
-    made += [f"GRANT UPDATE ({columns}) ON {table} TO kith_app;" for table, columns in CHANGED.items()]
+    made += [
+        f"GRANT UPDATE ({columns}) ON {table} TO kith_app;" for table, columns in CHANGED.items()
+    ]
     return "".join(made)
 
 

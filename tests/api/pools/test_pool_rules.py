@@ -54,9 +54,7 @@ def test_equal_shares_differ_by_a_penny_at_most_and_the_first_to_join_give_it(
     count: int, amount: int
 ) -> None:
     among = [
-        Share(
-            key=UUID(int=n), number=n, left_pence=10_000, weight=1, purposes=frozenset({"dance"})
-        )
+        Share(key=UUID(int=n), number=n, left_pence=10_000, weight=1, purposes=frozenset({"dance"}))
         for n in range(1, count + 1)
     ]
     parts = list(rules.split(amount, among).values())
@@ -89,7 +87,8 @@ def test_each_line_is_paid_whole_by_who_may_pay_it_or_nothing_is(
     try:
         parts = rules.split_lines(lines, among, first=first)
     except Refusal as refusal:
-        assert refusal.rule == "money-for-each-part"
+        if refusal.rule != "money-for-each-part":
+            raise
         return
     everybody = {one.key: one for one in (*first, *among)}
     assert sum(parts.values()) == sum(line.pence for line in lines)
@@ -103,9 +102,7 @@ def test_each_line_is_paid_whole_by_who_may_pay_it_or_nothing_is(
 
 def test_a_hundred_pounds_among_three_leave_no_penny_that_nobody_can_spend() -> None:
     among = [
-        Share(
-            key=UUID(int=n), number=n, left_pence=10_000, weight=1, purposes=frozenset({"dance"})
-        )
+        Share(key=UUID(int=n), number=n, left_pence=10_000, weight=1, purposes=frozenset({"dance"}))
         for n in (1, 2, 3)
     ]
     assert list(rules.split(10_000, among).values()) == [3_334, 3_333, 3_333]
@@ -128,7 +125,10 @@ def test_stages_cover_every_session_once(sessions: int, parts: int) -> None:
 
 
 @given(
-    yes=st.integers(0, 30), no=st.integers(0, 30), others=st.integers(0, 30), more=st.integers(0, 30)
+    yes=st.integers(0, 30),
+    no=st.integers(0, 30),
+    others=st.integers(0, 30),
+    more=st.integers(0, 30),
 )
 def test_a_vote_counts_only_with_more_than_half_and_a_majority_of_citizens(
     yes: int, no: int, others: int, more: int
