@@ -15,9 +15,6 @@ from sqlalchemy import Table, Uuid
 
 from api.core.db import Database
 from api.core.metadata import Base
-from api.decisions import service as decisions
-from api.decisions.rules import Subject
-from api.decisions.schemas import AskSignOff
 from api.identity.rules import Task
 from api.matches import store
 from matching.values import MatchResult, Reason, Suggestion, Unmet
@@ -172,19 +169,9 @@ async def _decided(
     readers: Mapping[str, Reader],
 ) -> dict[str, UUID]:
     """Let a go-ahead be asked for, refused and looked at again; a stop said, and answered."""
-    subject = Subject("pool_use", uuid4())
-    ask = AskSignOff(
-        subject=subject,
-        person_id=story.id,
-        area_id=story.area.id,
-        settings=story.area.settings,
-        body="council",
-        about={"what": WORDS},
-        amount_pence=100,
-        wish=WORDS,
+    asked = await maker.sign_off(
+        story, actor=account.actor, about={"what": WORDS}, wish=WORDS, amount_pence=100
     )
-    async with maker.database.write(actor=account.actor, now=now()) as tx:
-        asked = await decisions.ask_sign_off(tx, actor=account.actor, now=now(), ask=ask)
 
     async def sent(path: str, body: dict[str, object], by: str) -> dict[str, Any]:
         headers = account.headers if by == "the person" else readers[by].headers
