@@ -10,8 +10,8 @@ from uuid import UUID
 import psycopg
 
 A_GROUP = 200
-GROUPS = 600
-A_RUN = 2_500  # promises that one process may make in one turn
+GROUPS = 400
+A_RUN = 1_600  # promises that one process may make in one turn
 
 _TELL = (
     "SELECT set_config('app.actor_kind', 'service', true), set_config('app.actor_id', '', true),"
@@ -42,7 +42,7 @@ _ACCOUNTS = """
 SELECT ledger_open(array_agg((k.digit || '0000000-0000-7000-9000-' || n)::uuid),
     array_agg(k.name), array_agg(k.name || ':promise:' || n),
     array_agg('budget:b0000000-0000-7000-8000-' || n), array_agg(k.name = 'source'))
-FROM generate_series(100000000001, 100000000000 + %(people)s) AS n,
+FROM generate_series(100000000001 + %(from)s, 100000000000 + %(to)s) AS n,
     (VALUES ('source', '1'), ('budget', '2')) AS k (name, digit)
 """
 _FUND = """
@@ -110,15 +110,17 @@ def found(owner_url: str, *, groups: int = GROUPS) -> None:
         "groups": groups,
         "a_group": A_GROUP,
     }
+    people = groups * A_GROUP
     with psycopg.connect(owner_url) as connection:
         connection.execute(_TELL, values)
-        for statements in (_PEOPLE, _ACCOUNTS, _BUDGETS, _GROUPS):
+        for start in range(0, people, 900):
+            some = {"from": start, "to": min(start + 900, people)}
+            connection.execute(_ACCOUNTS, some)
+            connection.execute(_FUND, some)
+        for statements in (_PEOPLE, _BUDGETS, _GROUPS):
             for statement in statements.split(";\n"):
                 if statement.strip():
                     connection.execute(statement, values)
-        people = groups * A_GROUP
-        for start in range(0, people, 900):
-            connection.execute(_FUND, {"from": start, "to": min(start + 900, people)})
 
 
 def nth(letter: str, number: int) -> UUID:

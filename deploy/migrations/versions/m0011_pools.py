@@ -399,6 +399,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         AND p_pool IN (SELECT app_pools_seen())
     ORDER BY m.number, g.id
 $$;
+CREATE FUNCTION pools_look(p_pool uuid, p_budget uuid, p_key text) RETURNS TABLE (pool_id uuid,
+    state text, promise_by timestamptz, paused_at timestamptz, offer_id uuid, lines jsonb,
+    called text, payee_account_id uuid, payee_key text, registered boolean, facts jsonb,
+    member_id uuid, member_state text, again_id uuid, request_hash bytea, live_id uuid,
+    live_hold_id uuid, joining text, stopped_since timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+    v_facts jsonb := budget_facts(p_budget);
+    v_stopped timestamptz;
+BEGIN
+    IF NOT EXISTS (SELECT FROM app_pools_seen() s WHERE s = p_pool) THEN RETURN; END IF;
+    PERFORM FROM pools WHERE id = p_pool FOR SHARE;
+    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool}', ARRAY[p_pool]) g;
+    RETURN QUERY SELECT p.id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
+        o.account_id, o.payee_key, o.registered, v_facts, m.id, m.state, k.id, k.request_hash,
+        l.id, l.hold_id, (SELECT c.choice FROM pool_choices c WHERE c.pool_id = p.id
+            AND c.topic = 'joining' ORDER BY c.version DESC LIMIT 1), v_stopped
+    FROM pools p LEFT JOIN pool_offers o ON o.id = p.offer_id
+    LEFT JOIN pool_members m ON m.pool_id = p.id
+        AND m.person_id = (v_facts ->> 'person_id')::uuid
+    LEFT JOIN pool_pledges k ON k.member_id = m.id AND k.key = p_key
+    LEFT JOIN pool_pledges l ON l.pool_id = p.id AND l.budget_id = p_budget
+        AND l.ended_at IS NULL
+    WHERE p.id = p_pool;
+END $$;
 CREATE FUNCTION pools_ballots(p_vote uuid) RETURNS TABLE (choice text, citizen boolean,
     ballots bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -484,9 +511,9 @@ DROP TABLE pool_approvals, pool_stage_words, pool_stages, pool_pledges, pool_bal
     pool_messages, pool_choices, pool_steps, pool_member_events, pool_members CASCADE;
 ALTER TABLE pools DROP CONSTRAINT fk_pools_offer_id_id;
 DROP TABLE pool_offers, pools CASCADE;
-DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_shares, pools_next_number, pools_open,
-    pools_front, app_pools_seen, app_pools_kept, app_pools_mine, pools_approver,
-    pools_pledge_in_order, pools_told, pools_move;
+DROP FUNCTION pools_due, pools_of_use, pools_look, pools_ballots, pools_shares,
+    pools_next_number, pools_open, pools_front, app_pools_seen, app_pools_kept,
+    app_pools_mine, pools_approver, pools_pledge_in_order, pools_told, pools_move;
 """
 
 
