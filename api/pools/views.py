@@ -42,6 +42,17 @@ from api.pools.schemas import (
 Flows = dict[UUID, dict[str, int]]
 
 
+async def read(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) -> PoolOut:
+    """Return a group. Whoever looks from outside it leaves a receipt with each of its people."""
+    seen = await view(tx, actor=actor, pool_id=pool_id)
+    if await queries.me(tx, pool_id=pool_id) is None:
+        for one in await queries.members(tx, pool_id=pool_id):
+            await audit.receipt(
+                tx, actor=actor, now=now, about_id=one.person_id, what="pool", object_id=pool_id
+            )
+    return seen
+
+
 async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
     """Return a group as its people, whoever offers to it, and the area's staff see it."""
     group = await groups.looked(tx, pool_id=pool_id)
