@@ -101,7 +101,7 @@ class Town:
             await self.maker.assignment(story, worker[kind], manager=self.manager, agreed=True)
         return Member(story, budget)
 
-    async def start(self, members: Sequence[Member]) -> None:
+    async def start(self, members: Sequence[Member], **changed: Any) -> None:
         """Let the first start a group and the others join it with its code."""
         first, *others = members
         body = {
@@ -109,7 +109,7 @@ class Town:
             "name": "Two Left Feet",
             "summary": "A dance group on Tuesdays.",
             "called": "Member 1",
-        }
+        } | changed
         made = good(
             await self.maker.client.post("/v1/pools", json=body, headers=first.headers | key())
         )
@@ -167,10 +167,12 @@ class Town:
         until = (now() + timedelta(days=days)).isoformat()
         await self.post("/steps", self.members[0], {"to": "pledging", "promise_by": until})
 
-    async def promise(self, one: Member, pence: int = 10_000) -> Response:
-        """Let somebody promise; return the answer."""
+    async def promise(
+        self, one: Member, pence: int = 10_000, *, by: Account | Member | None = None
+    ) -> Response:
+        """Let somebody promise, or whoever acts for them; return the answer."""
         body = {"budget_id": str(one.budget.id), "amount_pence": pence}
-        return await self.send("POST", "/pledges", one, body)
+        return await self.send("POST", "/pledges", by or one, body)
 
     async def promise_all(self, pence: int = 10_000) -> None:
         """Let everybody promise the same."""
@@ -280,9 +282,9 @@ class Town:
         return str((await self.get("", self.members[0]))["state"])
 
 
-async def found_town(maker: Maker, database: Database) -> Town:
-    """Found an area with its funders and staff."""
-    area = await maker.area()
+async def found_town(maker: Maker, database: Database, *, area: AreaOut | None = None) -> Town:
+    """Found an area, or settle in one, with its funders and staff."""
+    area = area or await maker.area()
     finance = await maker.account(area, "finance")
     return Town(
         maker=maker,

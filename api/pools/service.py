@@ -157,7 +157,7 @@ async def offer(
     writes down what somebody offered. A price never changes under a promise: a new version is
     voted on, and then everybody is asked again.
     """
-    offers, is_member = await _offerable(tx, pool_id=pool_id, new=new)
+    offers, is_member = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
     if len(offers) >= OFFERS_AT_MOST:
         raise invalid("offers-at-most", "offer", f"A group looks at {OFFERS_AT_MOST} offers.")
     offer_id = new_id()
@@ -202,7 +202,7 @@ async def offer(
 
 
 async def _offerable(
-    tx: WriteSession, *, pool_id: UUID, new: NewOffer
+    tx: WriteSession, *, actor: Actor, pool_id: UUID, new: NewOffer
 ) -> tuple[list[PoolOffer], bool]:
     """Return the offers there are, and whether the actor is a member; check what a type cannot.
 
@@ -226,7 +226,11 @@ async def _offerable(
         raise invalid("parts-of-sessions", "stages", "There are no more parts than sessions.")
     rules.check_registered({line.purpose for line in new.lines}, registered=new.registered)
     offers = await queries.offers(tx, pool_id=pool_id)
-    return offers, await queries.me(tx, pool_id=pool_id) is not None
+    me = await queries.me(tx, pool_id=pool_id)
+    is_member = me is not None and me.state == "in"
+    if not is_member and actor.kind != "person":
+        raise rules.members_only()
+    return offers, is_member
 
 
 async def say(
