@@ -305,6 +305,12 @@ BEGIN
         RAISE EXCEPTION 'a promise has its time' USING ERRCODE = 'check_violation',
             CONSTRAINT = 'pools_pledge_in_order';
     END IF;
+    IF NOT EXISTS (SELECT FROM pool_members m WHERE m.id = NEW.member_id
+        AND m.pool_id = NEW.pool_id AND m.person_id = NEW.person_id AND m.state = 'in')
+    THEN
+        RAISE EXCEPTION 'a promise is of somebody in the group'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
+    END IF;
     IF (SELECT count(DISTINCT c.topic) FROM pool_choices c WHERE c.pool_id = NEW.pool_id) < 6 THEN
         RAISE EXCEPTION 'the six rules are chosen before the first pound'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
@@ -418,12 +424,16 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-    v_facts jsonb := budget_facts(p_budget);
+    v_facts jsonb;
     v_stopped timestamptz;
 BEGIN
     IF NOT EXISTS (SELECT FROM app_pools_seen() s WHERE s = p_pool) THEN RETURN; END IF;
-    PERFORM FROM pools WHERE id = p_pool FOR SHARE;
-    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool}', ARRAY[p_pool]) g;
+    PERFORM FROM pools p WHERE p.id = p_pool FOR SHARE;
+    PERFORM FROM pool_pledges l WHERE l.pool_id = p_pool AND l.budget_id = p_budget
+        AND l.ended_at IS NULL FOR NO KEY UPDATE;
+    v_facts := budget_facts(p_budget);
+    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool,budget,person}',
+        ARRAY[p_pool, p_budget, (v_facts ->> 'person_id')::uuid]) g;
     RETURN QUERY SELECT p.id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
         o.account_id, o.payee_key, o.registered, v_facts, m.id, m.state, k.id, k.request_hash,
         l.id, l.hold_id, (SELECT c.choice FROM pool_choices c WHERE c.pool_id = p.id
@@ -439,7 +449,8 @@ END $$;
 CREATE FUNCTION pools_ballots(p_vote uuid) RETURNS TABLE (choice text, citizen boolean,
     ballots bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT b.choice, b.citizen, count(*) FROM pool_ballots b
+    SELECT b.choice, b.citizen, count(*)
+    FROM pool_ballots b JOIN pool_members m ON m.id = b.member_id AND m.state = 'in'
     WHERE b.vote_id = p_vote AND b.pool_id IN (SELECT app_pools_seen()) GROUP BY 1, 2
 $$;
 CREATE FUNCTION pools_of_use(p_use uuid) RETURNS SETOF uuid
