@@ -527,7 +527,7 @@ CREATE POLICY seen ON pool_votes FOR SELECT TO kith_app
 CREATE POLICY put ON pool_votes FOR INSERT TO kith_app
     WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_mine())));
 CREATE POLICY counted ON pool_votes FOR UPDATE TO kith_app
-    USING (app_actor_kind() = 'task' AND pool_id = app_subject_id());
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_kept())));
 ALTER TABLE pool_ballots ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON pool_ballots FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
@@ -573,7 +573,7 @@ GRANT SELECT, INSERT ON pools, pool_members, pool_member_events, pool_steps, poo
 GRANT UPDATE (state, version, invite_hash, offer_id, promise_by, body_called, body_named_by,
     paused_at) ON pools TO kith_app;
 GRANT UPDATE (state) ON pool_members TO kith_app;
-GRANT UPDATE (outcome, counts, ended_at) ON pool_votes TO kith_app;
+GRANT UPDATE (closes_at, outcome, counts, ended_at) ON pool_votes TO kith_app;
 GRANT UPDATE (state, done_at, confirmed_at, paid_at) ON pool_stages TO kith_app;
 GRANT UPDATE (state, share_id, ended_at) ON pool_pledges TO kith_app;
 """
