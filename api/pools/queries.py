@@ -201,11 +201,11 @@ async def steps(tx: AsyncSession, *, pool_id: UUID) -> list[PoolStep]:
     return list(await tx.scalars(found))
 
 
-async def last_step(tx: AsyncSession, *, pool_id: UUID, what: str) -> PoolStep | None:
-    """Return the last change of a kind."""
+async def contract_step(tx: AsyncSession, *, pool_id: UUID) -> PoolStep | None:
+    """Return the last change of what is signed: all had a go-ahead, or a body was named."""
     found: PoolStep | None = await tx.scalar(
         select(PoolStep)
-        .where(PoolStep.pool_id == pool_id, PoolStep.what == what)
+        .where(PoolStep.pool_id == pool_id, PoolStep.what.in_(("approved", "body_named")))
         .order_by(PoolStep.version.desc())
         .limit(1)
     )

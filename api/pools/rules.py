@@ -379,6 +379,16 @@ def left_it() -> Refusal:
     )
 
 
+def two_others() -> Refusal:
+    """Return the refusal of somebody who would pass what is theirs."""
+    return NotAllowed(
+        rule="two-others-approve",
+        detail="Whoever wrote it, is paid by it or takes part in it does not pass it.",
+        who_can_change_it="Nobody: two others do it, so that nobody passes their own.",
+        what_else=["Ask two others with that role in the area."],
+    )
+
+
 def too_small(pence: int) -> Refusal:
     """Return the refusal of a group step whose money does not reach the price."""
     return Conflict(

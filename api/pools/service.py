@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from api.areas import service as areas
 from api.core import audit
 from api.core.db import WriteSession
-from api.core.errors import Conflict, invalid, not_found
+from api.core.errors import Conflict, NotAllowed, invalid, not_found
 from api.core.ids import new_id
 from api.identity import service as identity
 from api.identity.rules import Actor, hashed, new_code, normal_code
@@ -146,6 +146,8 @@ async def join(
             tx, actor=actor, now=now, pool_id=pool_id, person_id=person_id, number=number, new=new
         )
     group = await groups.locked(tx, pool_id=pool_id)
+    if group.pool.paused_at is not None:
+        raise rules.paused()
     await groups.step(tx, group, actor=actor, now=now, what="joined", reason="own_wish")
     return await views.view(tx, actor=actor, pool_id=pool_id)
 
@@ -226,11 +228,17 @@ async def _offerable(
         raise invalid("parts-of-sessions", "stages", "There are no more parts than sessions.")
     rules.check_registered({line.purpose for line in new.lines}, registered=new.registered)
     offers = await queries.offers(tx, pool_id=pool_id)
-    me = await queries.me(tx, pool_id=pool_id)
-    is_member = me is not None and me.state == "in"
-    if not is_member and actor.kind != "person":
+    mine = await queries.me(tx, pool_id=pool_id)
+    if mine is not None and mine.state != "in":
         raise rules.members_only()
-    return offers, is_member
+    if mine is None and actor.kind != "person":
+        raise NotAllowed(
+            rule="account-to-be-paid",
+            detail="Whoever offers something to a group has an account, so that it can be paid.",
+            who_can_change_it="You can, by asking for an account.",
+            what_else=["Ask a member to write down what you offer."],
+        )
+    return offers, mine is not None
 
 
 async def say(

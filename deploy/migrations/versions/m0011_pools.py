@@ -305,6 +305,12 @@ BEGIN
         RAISE EXCEPTION 'a promise has its time' USING ERRCODE = 'check_violation',
             CONSTRAINT = 'pools_pledge_in_order';
     END IF;
+    IF NOT EXISTS (SELECT FROM pool_members m WHERE m.id = NEW.member_id
+        AND m.pool_id = NEW.pool_id AND m.person_id = NEW.person_id AND m.state = 'in')
+    THEN
+        RAISE EXCEPTION 'a promise is of somebody in the group'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
+    END IF;
     IF (SELECT count(DISTINCT c.topic) FROM pool_choices c WHERE c.pool_id = NEW.pool_id) < 6 THEN
         RAISE EXCEPTION 'the six rules are chosen before the first pound'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
@@ -409,10 +415,42 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         AND p_pool IN (SELECT app_pools_known())
     ORDER BY m.number, g.id
 $$;
+CREATE FUNCTION pools_look(p_pool uuid, p_budget uuid, p_key text) RETURNS TABLE (pool_id uuid,
+    state text, promise_by timestamptz, paused_at timestamptz, offer_id uuid, lines jsonb,
+    called text, payee_account_id uuid, payee_key text, registered boolean, facts jsonb,
+    member_id uuid, member_state text, again_id uuid, request_hash bytea, live_id uuid,
+    live_hold_id uuid, joining text, stopped_since timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+DECLARE
+    v_facts jsonb;
+    v_stopped timestamptz;
+BEGIN
+    IF NOT EXISTS (SELECT FROM app_pools_seen() s WHERE s = p_pool) THEN RETURN; END IF;
+    PERFORM FROM pools p WHERE p.id = p_pool FOR SHARE;
+    PERFORM FROM pool_pledges l WHERE l.pool_id = p_pool AND l.budget_id = p_budget
+        AND l.ended_at IS NULL FOR NO KEY UPDATE;
+    v_facts := budget_facts(p_budget);
+    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool,budget,person}',
+        ARRAY[p_pool, p_budget, (v_facts ->> 'person_id')::uuid]) g;
+    RETURN QUERY SELECT p.id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
+        o.account_id, o.payee_key, o.registered, v_facts, m.id, m.state, k.id, k.request_hash,
+        l.id, l.hold_id, (SELECT c.choice FROM pool_choices c WHERE c.pool_id = p.id
+            AND c.topic = 'joining' ORDER BY c.version DESC LIMIT 1), v_stopped
+    FROM pools p LEFT JOIN pool_offers o ON o.id = p.offer_id
+    LEFT JOIN pool_members m ON m.pool_id = p.id
+        AND m.person_id = (v_facts ->> 'person_id')::uuid
+    LEFT JOIN pool_pledges k ON k.member_id = m.id AND k.key = p_key
+    LEFT JOIN pool_pledges l ON l.pool_id = p.id AND l.budget_id = p_budget
+        AND l.ended_at IS NULL
+    WHERE p.id = p_pool;
+END $$;
 CREATE FUNCTION pools_ballots(p_vote uuid) RETURNS TABLE (choice text, citizen boolean,
     ballots bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT b.choice, b.citizen, count(*) FROM pool_ballots b
+    SELECT b.choice, b.citizen, count(*)
+    FROM pool_ballots b JOIN pool_members m ON m.id = b.member_id AND m.state = 'in'
     WHERE b.vote_id = p_vote AND b.pool_id IN (SELECT app_pools_seen()) GROUP BY 1, 2
 $$;
 CREATE FUNCTION pools_of_use(p_use uuid) RETURNS SETOF uuid
@@ -489,7 +527,7 @@ CREATE POLICY seen ON pool_votes FOR SELECT TO kith_app
 CREATE POLICY put ON pool_votes FOR INSERT TO kith_app
     WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_mine())));
 CREATE POLICY counted ON pool_votes FOR UPDATE TO kith_app
-    USING (app_actor_kind() = 'task' AND pool_id = app_subject_id());
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_kept())));
 ALTER TABLE pool_ballots ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON pool_ballots FOR SELECT TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
@@ -535,7 +573,7 @@ GRANT SELECT, INSERT ON pools, pool_members, pool_member_events, pool_steps, poo
 GRANT UPDATE (state, version, invite_hash, offer_id, promise_by, body_called, body_named_by,
     paused_at) ON pools TO kith_app;
 GRANT UPDATE (state) ON pool_members TO kith_app;
-GRANT UPDATE (outcome, counts, ended_at) ON pool_votes TO kith_app;
+GRANT UPDATE (closes_at, outcome, counts, ended_at) ON pool_votes TO kith_app;
 GRANT UPDATE (state, done_at, confirmed_at, paid_at) ON pool_stages TO kith_app;
 GRANT UPDATE (state, share_id, ended_at) ON pool_pledges TO kith_app;
 """
@@ -545,9 +583,9 @@ DROP TABLE pool_approvals, pool_stage_words, pool_stages, pool_pledges, pool_bal
     pool_messages, pool_choices, pool_steps, pool_member_events, pool_members CASCADE;
 ALTER TABLE pools DROP CONSTRAINT fk_pools_offer_id_id;
 DROP TABLE pool_offers, pools CASCADE;
-DROP FUNCTION pools_due, pools_of_use, pools_ballots, pools_shares, pools_next_number, pools_open,
-    pools_front, app_pools_known, app_pools_seen, app_pools_kept, app_pools_mine, pools_approver,
-    pools_pledge_in_order, pools_told, pools_move;
+DROP FUNCTION pools_due, pools_of_use, pools_look, pools_ballots, pools_shares,
+    pools_next_number, pools_open, pools_front, app_pools_known, app_pools_seen, app_pools_kept,
+    app_pools_mine, pools_approver, pools_pledge_in_order, pools_told, pools_move;
 """
 
 
