@@ -19,7 +19,7 @@ from api.ledger import invariants
 from api.ledger import service as ledger
 from tests.fixtures.crew import Crew
 from tests.groups import Member, Town
-from tests.make import TESTS, good, refused
+from tests.make import TESTS, good, now, refused
 
 pytestmark = pytest.mark.anyio
 
