@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from api.core import clock
 from deploy import directories
 from deploy.cli.running import start_parts, start_workers
-from deploy.cli.world import World, prepare, with_database
-from deploy.demo import money, seed, story, telling, together, totals
+from deploy.cli.world import World, home, prepare, with_database
+from deploy.demo import money, pages, seed, story, telling, together, totals
 from deploy.demo.company import Company
 from deploy.demo.content import Content, load
 from deploy.local import Processes, StackError
@@ -209,7 +209,10 @@ def _together(out: Console, company: Company, told: Told, result: dict[str, Any]
     telling.spent(out, company, spent, books, refusal)
     result["pool"] = _figures(spent, books)
     result["ledger"] = books.as_dict()
-    written: list[Path] = []
+    with told.part("pages", "pages"):
+        written = pages.write(
+            home() / "demo", company, asked=asked, voted=voted, spent=spent, refusal=refusal
+        )
     result["pages"] = [str(one) for one in written]
     return written
 

@@ -48,7 +48,8 @@ def made(out: Console, told: Made) -> None:
     line(
         out,
         f"{pounds(offer['session_pence'])} a session: {parts}. With {offer['min_people']} people "
-        f"that is {pounds(offer['each_pence'])} each for all {offer['sessions']} sessions; with more people, less.",
+        f"that is {pounds(offer['each_pence'])} each for all {offer['sessions']} sessions; with "
+        "more people, less.",
     )
     for said in group["messages"]:
         does = "says" if said["by"] == "provider" else "asks"
@@ -147,9 +148,7 @@ def voted(out: Console, company: Company, told: Voted) -> None:
     counts = told.vote["counts"]
     head(out, 6, "THE VOTE")
     line(out, f"\u201c{told.vote['easy_words']}\u201d We moved the clock on to its last day.")
-    helped = [
-        f"{who}'s helper {_HELPED[how]}; {who} voted." for who, how, mine in told.helped if mine
-    ]
+    helped = [f"{who}'s helper {_HELPED[how]}; {who} voted." for who, how, _ in told.helped]
     line(
         out,
         f"{sum(counts.values())} of {told.people} voted: {counts.get('yes', 0)} yes, "
