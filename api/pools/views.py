@@ -304,7 +304,9 @@ async def _purposes(tx: WriteSession, group: Group) -> list[str]:
     if group.pool.offer_id is None:
         return []
     offer = await groups.chosen_offer(tx, group)
-    return sorted({f"{line['words']} ({line['purpose']})" for line in offer.lines})
+    return sorted(
+        {f"{line['words']} ({rules.plain(str(line['purpose']))})" for line in offer.lines}
+    )
 
 
 def _sums(flow: dict[str, int]) -> tuple[int, int, int]:
