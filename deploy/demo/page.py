@@ -36,6 +36,8 @@ li {{ margin: .35rem 0; }}
   padding: .9rem 1.1rem; margin: 1rem 0; break-inside: avoid; }}
 .warm {{ background: {SAND}; }}
 blockquote {{ margin: .3rem 0 .8rem; font-size: 1.1em; }}
+.two {{ display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }}
+.two blockquote {{ margin: 0; }}
 dt {{ font-weight: bold; margin-top: .5rem; }}
 dd {{ margin: 0; }}
 .sum {{ font-weight: bold; color: {LEAF}; white-space: nowrap; }}
@@ -49,6 +51,7 @@ footer {{ margin-top: 2.5rem; font-size: .9rem; border-top: 1px solid {DEEP}; }}
   body {{ padding: .8rem; }}
   h1 {{ font-size: 1.5rem; }}
   .idea {{ grid-template-columns: 4rem 1fr; gap: .8rem; }}
+  .two {{ grid-template-columns: 1fr; gap: .8rem; }}
 }}
 @media print {{
   body {{ max-width: none; padding: 0; font-size: 12pt; }}

@@ -3,6 +3,7 @@
 What is said on them is what the API told each of them as themselves.
 """
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def _idea(picture: Html, *words: str) -> Html:
     )
 
 
+def _sentences(words: str) -> list[str]:
+    """Return a text sentence by sentence: one idea a line."""
+    return re.split(r"(?<=[.!?])\s+", words.strip())
+
+
 def _sum(pence: int) -> Html:
     return element("span", pounds(pence), class_="sum")
 
@@ -90,22 +96,24 @@ def easy(
         f"{name}: {group['name']}",
         element("h2", "The group"),
         _idea(pictures.DANCER, f"You started {group['name']}."),
-        _idea(pictures.PEOPLE, f"{group['people']} people dance now, and you are one of them."),
-        _idea(pictures.CLOCK, group["summary"]),
-        _idea(pictures.TALK, f"{offer['called']} leads the dancing."),
-        element("h2", "Your yes"),
+        _idea(
+            pictures.PEOPLE, f"{group['people']} people danced to the end.", "You are one of them."
+        ),
+        _idea(pictures.CLOCK, *_sentences(group["summary"])),
+        _idea(pictures.TALK, f"{offer['called']} led the dancing."),
+        element("h2", "What was agreed"),
         _idea(pictures.JAR, join("You promised ", _sum(money["promised_pence"]), ".")),
         _idea(
             pictures.YES,
-            f"{decided['decided_by']} gave the go-ahead.",
-            join("\u201c", decided["words"], "\u201d"),
+            f"{decided['decided_by']} gave the go-ahead:",
+            *_sentences(decided["words"]),
         ),
         _idea(
             pictures.BOX,
             "The group had a vote.",
             f"{counts.get('yes', 0)} said yes. {counts.get('no', 0)} said no.",
         ),
-        _idea(pictures.PEN, f"{group['body_called']}, signs for the group."),
+        _idea(pictures.PEN, f"{group['body_called']}, signed for the group."),
         element("h2", "Your money"),
         _idea(pictures.JAR, join("You put in ", _sum(money["put_in_pence"]), ".")),
         _idea(pictures.SPENT, join(_sum(money["used_pence"]), " was used.")),
@@ -115,7 +123,7 @@ def easy(
             f"It is in your {str(money['kind']).lower()} again.",
         ),
         element("h2", "What comes next"),
-        _idea(pictures.STAR, f"{said['called']} says:", join("\u201c", said["words"], "\u201d")),
+        _idea(pictures.STAR, f"{said['called']} says:", *_sentences(said["words"])),
         _idea(
             pictures.NO_COINS,
             f"Your own {str(money['kind']).lower()} cannot pay you.",
@@ -146,7 +154,7 @@ def not_yet(
     promised = sum(one["promised_pence"] for one in mine["money"])
     kept = budget["promised_pence"] + budget["together_pence"]
     return page(
-        f"{name}: your go-ahead is not there yet",
+        f"{name}: no go-ahead yet",
         element(
             "p",
             f"You wanted to join {mine['name']} with money from your "
@@ -187,7 +195,7 @@ def not_yet(
         table(
             f"Your {str(budget['called']).lower()} today",
             [
-                ("To use", pounds(budget["free_pence"])),
+                ("Free to use", pounds(budget["free_pence"])),
                 ("Kept for promises", pounds(budget["promised_pence"])),
                 ("Put together with others", pounds(budget["together_pence"])),
                 ("Paid", pounds(budget["waiting_pence"] + budget["paid_pence"])),
@@ -205,6 +213,7 @@ def not_yet(
 
 def signed(name: str, *, seen: dict[str, dict[str, Any]], waiting: list[dict[str, Any]]) -> str:
     """Sam's page: each go-ahead with both views side by side, and its clock."""
+    yes = sum(1 for one in seen.values() if one["state"] == "approved")
     left = (
         "Nothing waits for you."
         if not waiting
@@ -212,17 +221,18 @@ def signed(name: str, *, seen: dict[str, dict[str, Any]], waiting: list[dict[str
     )
     return page(
         f"{name}: your go-aheads",
-        element("p", left),
+        element("p", f"You were asked {len(seen)} times and said yes {yes} times. {left}"),
         element(
             "p",
-            "A no has one of three reasons: the law, safety, or the plan. If you say "
-            "nothing in time, a manager is asked. Silence is never a no.",
+            "A no has one of three reasons: the law, safety, or the plan. If nobody decides in "
+            "time, a manager is asked. Silence is never a no.",
         ),
         *(_one(who, one) for who, one in seen.items()),
     )
 
 
 def _one(who: str, one: dict[str, Any]) -> Html:
+    """Return one go-ahead: the person's words and the signer's side by side, and its clock."""
     decided, about = one["decisions"][-1], one["about"]
     took = datetime.fromisoformat(decided["at"]) - datetime.fromisoformat(one["asked_at"])
     return element(
@@ -231,22 +241,25 @@ def _one(who: str, one: dict[str, Any]) -> Html:
         element("p", f"{about['what']}, {about['promised']}, offered by {about['offered_by']}."),
         element(
             "div",
-            pairs(
-                (f"What {who} wants", f"\u201c{one['wish']['words']}\u201d"),
-                ("What you said", f"\u201c{decided['words']}\u201d"),
-            ),
-            class_="card",
+            _view(f"What {who} wants", one["wish"]["words"]),
+            _view("What you said", decided["words"]),
+            class_="card two",
         ),
-        pairs(
-            ("Asked", _moment(one["asked_at"])),
-            ("Due by", _moment(one["due_at"])),
-            ("Decided", f"{_moment(decided['at'])}, {_took(took.days)}"),
+        element(
+            "p",
+            f"Asked on {_moment(one['asked_at'])}. Due by {_moment(one['due_at'])}. "
+            f"Decided {_took(took.days)}.",
         ),
     )
 
 
+def _view(whose: str, words: str) -> Html:
+    said = element("blockquote", f"\u201c{words}\u201d")
+    return element("div", element("h3", whose), said)
+
+
 def _moment(at: str) -> str:
-    return f"{day(at)}, {datetime.fromisoformat(at).astimezone(LONDON):%H:%M}"
+    return f"{day(at)} at {datetime.fromisoformat(at).astimezone(LONDON):%H:%M}"
 
 
 def _took(days: int) -> str:

@@ -179,7 +179,7 @@ def _decision(company: Company, who: str, key: str) -> dict[str, Any]:
     """Return what somebody decides on somebody's go-ahead, as the content says."""
     no = company.script["not_yet"]
     if (who, key) != (no["by"], no["person"]):
-        return {"outcome": "approved", "words": company.script["go_aheads"][who]["words"]}
+        return {"outcome": "approved", "words": company.script["go_aheads"][who][key]}
     fields = ("ground", "words", "who_can_change", "who_rings")
     day = rings_by(clock.now().astimezone(LONDON).date())
     return {"outcome": "declined", "rings_by": day.isoformat()} | {
