@@ -301,7 +301,7 @@ def unpayable(purpose: str) -> Refusal:
     """Return the refusal of a part that nobody's money, as it stands, may or can pay."""
     return Conflict(
         rule="money-for-each-part",
-        detail=f"The money that may be used for '{_plain(purpose)}' is not enough for that part.",
+        detail=f"The money that may be used for '{plain(purpose)}' is not enough for that part.",
         who_can_change_it="Members, by promising more; funders, by what a plan allows.",
         what_else=[
             "Ask a funder to look at a plan again.",
@@ -311,7 +311,8 @@ def unpayable(purpose: str) -> Refusal:
     )
 
 
-def _plain(code: str) -> str:
+def plain(code: str) -> str:
+    """Return a purpose's code as people read it."""
     return code.replace("_", " ")
 
 
