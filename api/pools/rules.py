@@ -367,6 +367,29 @@ def members_only() -> Refusal:
     )
 
 
+def left_it() -> Refusal:
+    """Return the refusal of the group's page for somebody who left."""
+    return NotAllowed(
+        rule="members-only",
+        detail="You are not in this group now. What the others say and do is for its people.",
+        who_can_change_it="You can, by joining it again while it is open.",
+        what_else=[
+            "Your own part stays yours to read: GET /v1/pools/{id}/mine.",
+            "The money, yours and all, stays open to you: GET /v1/pools/{id}/books.",
+        ],
+    )
+
+
+def two_others() -> Refusal:
+    """Return the refusal of somebody who would pass what is theirs."""
+    return NotAllowed(
+        rule="two-others-approve",
+        detail="Whoever wrote it, is paid by it or takes part in it does not pass it.",
+        who_can_change_it="Nobody: two others do it, so that nobody passes their own.",
+        what_else=["Ask two others with that role in the area."],
+    )
+
+
 def too_small(pence: int) -> Refusal:
     """Return the refusal of a group step whose money does not reach the price."""
     return Conflict(
