@@ -6,7 +6,9 @@ things at once. ``Round.check`` counts afterwards, past all policies, what the b
 
 import asyncio
 import random
+import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +24,7 @@ from api.core.db import Database
 from api.identity.rules import Task
 from api.ledger import invariants
 from api.pools.rules import use_id
-from tests.fixtures.crew import Crew, until
+from tests.fixtures.crew import Crew
 from tests.groups import Member, Town, found_town
 from tests.make import Account, Maker, good, refused
 
@@ -152,21 +154,24 @@ def rest(url: str, *, seconds: float = 150, swept_after: datetime | None = None)
     """
     found: list[tuple[Any, ...]] = []
 
-    def empty() -> bool:
-        try:
-            with psycopg.connect(url, autocommit=True) as connection:
-                swept = connection.execute(_SWEPT, [swept_after]).fetchone()
-                found[:] = connection.execute(_UNDONE).fetchall()
-        except psycopg.OperationalError:
-            return False
+    def look() -> bool:
+        with psycopg.connect(url, autocommit=True) as connection:
+            swept = connection.execute(_SWEPT, [swept_after]).fetchone()
+            found[:] = connection.execute(_UNDONE).fetchall()
         assert not any(dead for *_, dead in found), f"given up: {found}"
         return not found and (swept_after is None or swept == (2,))
 
-    until(empty, seconds=seconds, what="an empty outbox")
+    until = time.monotonic() + seconds
+    while True:
+        with suppress(psycopg.OperationalError):
+            if look():
+                return
+        assert time.monotonic() < until, f"still to do after {seconds} s: {found}"
+        time.sleep(0.1)
 
 
 class Round:
-    """A town of its own, three people in it, and four groups of theirs."""
+    """A town of its own, three people in it, and three groups of theirs."""
 
     def __init__(self, settings: Settings, crew: Crew, chance: random.Random) -> None:
         self._settings, self._crew, self._chance = settings, crew, chance
@@ -177,7 +182,6 @@ class Round:
         self.people: list[Member] = []
         self.whole: Group
         self.short: Group
-        self.late: Group
         self.waiting: Group
 
     async def found(self) -> None:
@@ -186,21 +190,21 @@ class Round:
         for kind in ("direct_payment", "own_money", "personal_health_budget"):
             self.people.append(await town.person(kind=kind, pence=PURSE))
         parts = {name: getattr(town, name) for name in Town.__dataclass_fields__}
-        self.whole, self.short, self.late, self.waiting = (
-            Group(**parts | {"members": []}, url=self._url) for _ in range(4)
+        self.whole, self.short, self.waiting = (
+            Group(**parts | {"members": []}, url=self._url) for _ in range(3)
         )
         await asyncio.to_thread(rest, self._url)
 
     async def live(self) -> None:
         """Let every group go as far as it goes by itself."""
         async with asyncio.TaskGroup() as several:
-            for way in (self._closes, self._runs_out, self._runs_out_later, self._waits):
+            for way in (self._closes, self._runs_out, self._waits):
                 several.create_task(way())
 
     async def after(self) -> None:
         """Look at what the passing days brought; then close what still waits for a go-ahead."""
         await asyncio.to_thread(rest, self._url, swept_after=clock.now() - timedelta(days=1))
-        assert [await one.state() for one in (self.short, self.late)] == ["expired"] * 2
+        assert await self.short.state() == "expired"
         asked = [
             use_id(self.waiting.pool_id, one.budget.id)  # type: ignore[arg-type]
             for one in self.people
@@ -230,14 +234,13 @@ class Round:
         await group.advance()
 
     async def _runs_out(self) -> None:
+        """Promise too little, until the deadline: soon, or while everything is down."""
         chance = self._chance
-        await self.short.open(self.people, lasts=timedelta(seconds=chance.uniform(1, 3)))
-        amounts = [chance.randrange(1, PRICE // 5) for _ in range(12)]
+        soon = timedelta(seconds=chance.uniform(1, 3))
+        lasts = chance.choice((soon, timedelta(days=2)))
+        await self.short.open(self.people, lasts=lasts)
+        amounts = [chance.randrange(1, PRICE // 4) for _ in range(10 if lasts is soon else 3)]
         await self.short.promise_at_random(amounts, chance)
-
-    async def _runs_out_later(self) -> None:
-        await self.late.open(self.people, lasts=timedelta(days=2))
-        await self.late.promise_at_random([100, PRICE // 5], self._chance)
 
     async def _waits(self) -> None:
         group = self.waiting
@@ -248,7 +251,7 @@ class Round:
     async def check(self) -> None:
         """Count what the books hold: all that was promised, once, and every penny at its place."""
         states = [await one.state() for one in self._groups]
-        assert states == ["closed", "expired", "expired", "closed"]
+        assert states == ["closed", "expired", "closed"]
         await self._check_answers()
         self._check_promises()
         self._check_payments()
@@ -261,8 +264,8 @@ class Round:
         await fresh.close()
 
     @property
-    def _groups(self) -> tuple[Group, Group, Group, Group]:
-        return self.whole, self.short, self.late, self.waiting
+    def _groups(self) -> tuple[Group, Group, Group]:
+        return self.whole, self.short, self.waiting
 
     @property
     def _pools(self) -> list[UUID]:
@@ -306,7 +309,6 @@ class Round:
         for group, state in (
             (self.whole, "returned"),
             (self.short, "expired"),
-            (self.late, "expired"),
         ):
             for budget_id in accounts:
                 wanted_ends = int(budget_id in group.final)

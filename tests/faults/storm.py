@@ -90,7 +90,7 @@ class Stubborn(httpx2.AsyncBaseTransport):
 class Storm:
     """Kills with SIGKILL at random moments, and starts again what it killed."""
 
-    VICTIMS = ("database", "api", "worker", "relay")
+    VICTIMS = ("database", "relay", "worker", "api")
 
     def __init__(self, stack: Stack, crew: Crew, chance: random.Random) -> None:
         self._stack, self._crew, self._chance = stack, crew, chance
