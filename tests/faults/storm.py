@@ -10,14 +10,17 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx2
 
+from api.core import clock
 from deploy.local import Stack
 from tests.fixtures.crew import Crew
 
 _SAFE = ("GET", "PUT", "DELETE")
+_HARMLESS = ("/v1/payments/confirmations",)
 _LATER = frozenset({"idempotency-under-way", "at-the-same-moment"})
 
 
@@ -33,7 +36,11 @@ class Answer(NamedTuple):
 
 
 class Stubborn(httpx2.AsyncBaseTransport):
-    """Sends a request again until there is an answer; only what is safe to send again."""
+    """Sends a request again until there is an answer; only what is safe to send again.
+
+    ``answers`` are those in the end; ``tally`` counts all. ``taps`` counts by key how often
+    somebody asked, and ``nothing_done`` says when they were last told that nothing was changed.
+    """
 
     def __init__(self, *, seconds: float = 120) -> None:
         self._inner = httpx2.AsyncHTTPTransport(
@@ -42,49 +49,44 @@ class Stubborn(httpx2.AsyncBaseTransport):
         self._seconds = seconds
         self.answers: list[Answer] = []
         self.tally: Counter[str] = Counter()
+        self.taps: Counter[str] = Counter()
+        self.nothing_done: dict[str, datetime] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it, again and again if need be; AssertionError when it takes too long."""
+        """Send it, again and again if need be; TimeoutError when it takes too long."""
         asked = await request.aread()
+        key = request.headers.get("idempotency-key", "")
+        self.taps[key] += 1
+        safe = request.method in _SAFE or key != "" or request.url.path in _HARMLESS
         async with asyncio.timeout(self._seconds):
             while True:
-                response = await self._try(request, asked)
-                if response is not None:
-                    return response
+                try:
+                    response = await self._inner.handle_async_request(request)
+                    body = json.loads(await response.aread() or "{}")
+                except httpx2.TransportError as error:
+                    self.tally[type(error).__name__] += 1
+                    if not safe:
+                        raise
+                else:
+                    if not (self._is_for_later(response, body, key) and safe):
+                        break
                 await asyncio.sleep(random.uniform(0.02, 0.3))
+        if key:
+            headers = {"Authorization": request.headers.get("authorization", "")}
+            path, status = request.url.path, response.status_code
+            self.answers.append(Answer(path, key, asked, headers, status, body))
+        return response
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._inner.aclose()
 
-    async def _try(self, request: httpx2.Request, asked: bytes) -> httpx2.Response | None:
-        key = request.headers.get("idempotency-key")
-        again = (
-            request.method in _SAFE
-            or key is not None
-            or request.url.path.endswith("s/confirmations")
-        )
-        try:
-            response = await self._inner.handle_async_request(request)
-            body = json.loads(await response.aread() or "{}")
-        except httpx2.TransportError as error:
-            self.tally[type(error).__name__] += 1
-            if not again:
-                raise
-            return None
-        self.tally[str(response.status_code)] += 1
+    def _is_for_later(self, response: httpx2.Response, body: Any, key: str) -> bool:
         rule = body.get("rule") if isinstance(body, dict) else None
-        if response.status_code == 500:
-            self.tally[f"500 {request.method} {request.url.path}"] += 1
-        if again and (response.status_code >= 500 or rule in _LATER):
-            self.tally[f"{response.status_code} {rule}"] += 1
-            return None
-        if key is not None and response.status_code != 400:
-            headers = {"authorization": request.headers.get("authorization", "")}
-            self.answers.append(
-                Answer(request.url.path, key, asked, headers, response.status_code, body)
-            )
-        return response
+        self.tally[f"{response.status_code} {rule or ''}".strip()] += 1
+        if response.status_code == 503 and rule != "perhaps-done":
+            self.nothing_done[key] = clock.now()
+        return response.status_code >= 500 or rule in _LATER
 
 
 class Storm:
