@@ -29,23 +29,11 @@ from api.pools.models import PoolPledge
 from api.pools.rules import BEFORE_CONTRACT, RUNNING
 from api.pools.schemas import NewPledge, PledgeOut
 
-# The group's row is shared: promises go on side by side, and whoever moves the group waits.
-_LOOK = text(
-    """
-WITH p AS (SELECT * FROM pools WHERE id = :pool FOR SHARE)
-SELECT p.id AS pool_id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
-    o.account_id AS payee_account_id, o.payee_key, o.registered, f.facts, m.id AS member_id,
-    m.person_id, m.state AS member_state, k.id AS again_id, k.request_hash, l.id AS live_id,
-    l.hold_id AS live_hold_id, (SELECT c.choice FROM pool_choices c WHERE c.pool_id = p.id
-        AND c.topic = 'joining' ORDER BY c.version DESC LIMIT 1) AS joining,
-    (SELECT min(g.since) FROM decisions_guard(ARRAY['pool'], ARRAY[p.id]) g) AS stopped_since
-FROM p LEFT JOIN pool_offers o ON o.id = p.offer_id
-CROSS JOIN (SELECT budget_facts(:budget) AS facts) f
-LEFT JOIN pool_members m ON m.pool_id = p.id AND m.person_id = (f.facts ->> 'person_id')::uuid
-LEFT JOIN pool_pledges k ON k.member_id = m.id AND k.key = :key
-LEFT JOIN pool_pledges l ON l.pool_id = p.id AND l.budget_id = :budget AND l.ended_at IS NULL
-"""
-).bindparams(bindparam("pool", type_=Uuid()), bindparam("budget", type_=Uuid()))
+# The group's row is shared: promises go on side by side, and whoever moves the group waits. The
+# look itself comes after the lock, so that it sees whatever the promise had to wait for.
+_LOOK = text("SELECT * FROM pools_look(:pool, :budget, :key)").bindparams(
+    bindparam("pool", type_=Uuid()), bindparam("budget", type_=Uuid())
+)
 _KEEP = """
 INSERT INTO pool_pledges (id, pool_id, member_id, person_id, budget_id, offer_id, use_id, kind,
     body, amount_pence, hold_id, budget_account_id, source_key, state, key, request_hash, made_at)
