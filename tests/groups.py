@@ -91,19 +91,27 @@ class Town:
         return good(await self.send("GET", path, who, keyed=False))
 
     async def person(
-        self, *, kind: str = "direct_payment", pence: int = 10_000, account: bool = False
+        self,
+        *,
+        kind: str = "direct_payment",
+        pence: int = 10_000,
+        account: bool = False,
+        purposes: Sequence[str] = ("dance",),
+        funder: Funder | None = None,
     ) -> Member:
         """Somebody with a story, money of this kind, and a worker of its funder, let in."""
         holder = await self.maker.account(self.area) if account else None
         story = await self.maker.story(self.area, account=holder)
-        funder = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
-        budget = await self.maker.budget(story, kind=kind, pence=pence, funder=funder)
+        usual = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
+        budget = await self.maker.budget(
+            story, kind=kind, pence=pence, funder=funder or usual, purposes=purposes
+        )
         worker = {"direct_payment": self.social_worker, "personal_health_budget": self.nurse}
         if kind in worker:
             await self.maker.assignment(story, worker[kind], manager=self.manager, agreed=True)
         return Member(story, budget)
 
-    async def start(self, members: Sequence[Member]) -> None:
+    async def start(self, members: Sequence[Member], **changed: Any) -> None:
         """Let the first start a group and the others join it with its code."""
         first, *others = members
         body = {
@@ -111,7 +119,7 @@ class Town:
             "name": "Two Left Feet",
             "summary": "A dance group on Tuesdays.",
             "called": "Member 1",
-        }
+        } | changed
         made = good(
             await self.maker.client.post("/v1/pools", json=body, headers=first.headers | key())
         )
@@ -175,10 +183,12 @@ class Town:
         until = (now() + timedelta(days=days)).isoformat()
         await self.post("/steps", self.members[0], {"to": "pledging", "promise_by": until})
 
-    async def promise(self, one: Member, pence: int = 10_000) -> Response:
-        """Let somebody promise; return the answer."""
+    async def promise(
+        self, one: Member, pence: int = 10_000, *, by: Account | Member | None = None
+    ) -> Response:
+        """Let somebody promise, or whoever acts for them; return the answer."""
         body = {"budget_id": str(one.budget.id), "amount_pence": pence}
-        return await self.send("POST", "/pledges", one, body)
+        return await self.send("POST", "/pledges", by or one, body)
 
     async def promise_all(self, pence: int = 10_000) -> None:
         """Let everybody promise the same."""
@@ -288,9 +298,9 @@ class Town:
         return str((await self.get("", self.members[0]))["state"])
 
 
-async def found_town(maker: Maker, database: Database) -> Town:
-    """Found an area with its funders and staff."""
-    area = await maker.area()
+async def found_town(maker: Maker, database: Database, *, area: AreaOut | None = None) -> Town:
+    """Found an area, or settle in one, with its funders and staff."""
+    area = area or await maker.area()
     finance = await maker.account(area, "finance")
     return Town(
         maker=maker,

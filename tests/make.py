@@ -17,8 +17,11 @@ from api.areas.rules import AreaSettings
 from api.areas.schemas import AreaOut, NewArea
 from api.budgets.rules import BODY_OF, Kind
 from api.core.db import Database
+from api.decisions import service as decisions
+from api.decisions.rules import Subject
+from api.decisions.schemas import AskSignOff
 from api.identity import service as identity
-from api.identity.rules import Person, Profession, Role, Service
+from api.identity.rules import Actor, Person, Profession, Role, Service
 from api.identity.schemas import NewAccount, NewRole
 
 TESTS = Service("tests")
@@ -272,6 +275,24 @@ class Maker:
             await self.client.post("/v1/listings", json=usual | body, headers=owner.headers)
         )
         return UUID(made["id"])
+
+    async def sign_off(
+        self, story: Story, *, actor: Actor, at: datetime | None = None, **ask: Any
+    ) -> UUID:
+        """Ask for the council's go-ahead for a person, for something new unless it is named."""
+        at = at or now()
+        usual: dict[str, Any] = {
+            "subject": Subject("pool_use", uuid4()),
+            "person_id": story.id,
+            "area_id": story.area.id,
+            "settings": story.area.settings,
+            "body": "council",
+            "about": {"what": "Swimming", "purposes": ["activities"]},
+            "amount_pence": 12_00,
+        }
+        asked = AskSignOff(**usual | ask)
+        async with self.database.write(actor=actor, now=at) as tx:
+            return await decisions.ask_sign_off(tx, actor=actor, now=at, ask=asked)
 
     async def offer(self, story: Story, **body: Any) -> UUID:
         """Make a person's own offer."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.budgets.models import Budget, BudgetEvent, BudgetPurpose
-from api.budgets.rules import BudgetFacts, decode_facts
+from api.budgets.rules import RUN_BUDGETS, BudgetFacts, decode_facts
 from api.budgets.schemas import NewPurpose
 from api.core import audit
 from api.core.db import WriteSession
@@ -27,6 +27,11 @@ def has_role_in(actor: Actor, area_id: UUID, *roles: str) -> bool:
     return isinstance(actor, Person) and any(
         held.role in roles and held.area_id == area_id for held in actor.roles
     )
+
+
+def looks_after(actor: Actor, found: BudgetFacts) -> bool:
+    """Return whether the actor looks after it for the area: never one of theirs or acted for."""
+    return has_role_in(actor, found.area_id, *RUN_BUDGETS) and actor.id not in found.acting_accounts
 
 
 async def facts(tx: AsyncSession, *, budget_id: UUID) -> BudgetFacts:

@@ -1,7 +1,8 @@
 """Changes of a budget: what it is for, who may act, and whether it goes on.
 
 Money never stops in silence: a hold and an end need a reason and a notice, and say how to have
-them looked at again (Care Act 2014, s.33; money_rules.md).
+them looked at again (Care Act 2014, s.33; money_rules.md). A safety stop holds every change but
+the taking back of a right, and never money that comes in or was asked for (law.md 4).
 """
 
 from datetime import datetime
@@ -16,14 +17,13 @@ from api.budgets.books import (
     bump,
     facts,
     happened,
-    has_role_in,
+    looks_after,
     not_yours,
 )
 from api.budgets.models import BudgetAuthority, BudgetPurpose
 from api.budgets.reading import read
 from api.budgets.rules import (
     GIVEN_BY_THE_PERSON,
-    RUN_BUDGETS,
     BudgetFacts,
     State,
     check_authority,
@@ -34,6 +34,8 @@ from api.budgets.schemas import BudgetOut, NewAuthority, NewPurposes, NewState, 
 from api.core.db import WriteSession, constraint
 from api.core.errors import Conflict, NotAllowed, invalid, not_found
 from api.core.ids import new_id
+from api.decisions import service as decisions
+from api.decisions.rules import Subject as Held
 from api.identity.rules import Actor
 from api.ledger import service as ledger
 from api.ledger.rules import Subject, Transfer
@@ -82,7 +84,7 @@ async def give_authority(
     if new.authority in GIVEN_BY_THE_PERSON:
         if not await queries.is_own(tx, budget_id=budget_id):
             raise _the_persons()
-    elif not has_role_in(actor, found.area_id, *RUN_BUDGETS):
+    elif not looks_after(actor, found):
         raise not_yours("This authority is recorded by the area, once it has seen the papers.")
     if new.account_id == actor.id:
         raise NotAllowed(
@@ -137,7 +139,7 @@ async def end_authority(
         raise not_found("right")
     own = one.authority in GIVEN_BY_THE_PERSON and await queries.is_own(tx, budget_id=budget_id)
     laid_down = actor.kind == "person" and one.account_id == actor.id
-    if not (own or laid_down or has_role_in(actor, found.area_id, *RUN_BUDGETS)):
+    if not (own or laid_down or looks_after(actor, found)):
         raise _the_persons()
     await happened(
         tx,
@@ -238,7 +240,12 @@ async def _give_back(tx: WriteSession, found: BudgetFacts, *, actor: Actor, now:
 
 
 async def _locked(tx: WriteSession, *, budget_id: UUID) -> BudgetFacts:
-    """Return a budget's facts, its row locked where the actor may change it."""
+    """Return a budget's facts, unless a stop holds changes of it, with its row locked.
+
+    Whoever cannot see the budget is told that first, and nothing of a stop.
+    """
+    await facts(tx, budget_id=budget_id)
+    await decisions.guard(tx, subjects=[Held("budget", budget_id)])
     await queries.lock(tx, budget_id=budget_id)
     return await facts(tx, budget_id=budget_id)
 
@@ -249,9 +256,7 @@ async def _must_run(
     """Raise NotAllowed unless the actor looks after this money: own money its owner alone."""
     if found.is_own and await queries.is_own(tx, budget_id=found.budget_id):
         return
-    if has_role_in(actor, found.area_id, *RUN_BUDGETS) and (
-        not found.is_own or reason in _OF_AN_ESTATE
-    ):
+    if looks_after(actor, found) and (not found.is_own or reason in _OF_AN_ESTATE):
         return
     if found.is_own:
         raise _the_persons()

@@ -106,6 +106,11 @@ _PAYMENT = select(
     Payment.for_id,
 ).join(Budget, Budget.id == Payment.budget_id)
 
+_MINE = (
+    "budgets.id = ANY (ARRAY(SELECT app_budgets_as('see')))"
+    " OR (app_actor_kind() = 'person' AND budgets.holder_account_id = app_actor_id())"
+)
+
 
 async def funder(tx: AsyncSession, *, funder_id: UUID, lock: bool = False) -> FunderRow | None:
     """Return one funder, or None; locked where asked for."""
@@ -191,7 +196,7 @@ async def budgets(
     elif person_id is not None:
         statement = statement.where(Budget.person_id == person_id)
     else:
-        statement = statement.where(text("budgets.id = ANY (ARRAY(SELECT app_budgets_as('see')))"))
+        statement = statement.where(text(f"({_MINE})"))
     if after is not None:
         statement = statement.where(Budget.id > after)
     rows = await tx.execute(statement.order_by(Budget.id).limit(limit))

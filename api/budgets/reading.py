@@ -6,7 +6,7 @@ from uuid import UUID
 
 from api.budgets import queries
 from api.budgets.books import facts
-from api.budgets.rules import AUTHORITY_WORDS, KIND_WORDS, May, ways_on
+from api.budgets.rules import AUTHORITY_WORDS, KIND_WORDS, May, in_words, ways_on
 from api.budgets.schemas import (
     AuthorityOut,
     BudgetLine,
@@ -100,7 +100,7 @@ async def read(tx: WriteSession, *, actor: Actor, now: datetime, budget_id: UUID
             for one in await queries.purposes(tx, budget_id=budget_id)
             if one.until_at is None or one.until_at > now
         ],
-        rules=[rule.words for rule in found.rules],
+        rules=in_words(found),
         who_may_act=await _who_may_act(tx, budget_id=budget_id, now=now),
         events=[
             EventOut(

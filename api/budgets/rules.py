@@ -5,62 +5,31 @@ knows no rule (law.md 6). Each refusal names its rule, who can change it and wha
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
 
-import msgspec
-
+from api.budgets.facts import (
+    AUTHORITY_WORDS,
+    BODY_OF,
+    GIVEN_BY_THE_PERSON,
+    IN_PLACE,
+    KIND_WORDS,
+    OPEN_BUDGETS,
+    RUN_BUDGETS,
+    Authority,
+    Body,
+    BudgetFacts,
+    FunderRule,
+    Kind,
+    May,
+    PayeeFacts,
+    RuleCode,
+    RuleInWords,
+    State,
+    decode_facts,
+)
 from api.core.errors import Conflict, NotAllowed, Refusal, invalid
-from api.core.money import in_words
-
-Kind = Literal[
-    "direct_payment",
-    "council_managed",
-    "individual_service_fund",
-    "personal_health_budget",
-    "own_money",
-    "grant",
-]
-Body = Literal["council", "nhs", "charity"]
-State = Literal["active", "frozen", "ended"]
-Authority = Literal[
-    "own_say_so", "nominee", "care_act_s32", "deputy", "property_attorney", "appointee"
-]
-May = Literal["see", "promise", "pay"]
-RuleCode = Literal["plan_purpose", "most_per_promise", "registered_provider_for"]
-
-# Whose money each kind is (money_rules.md); own money is nobody's but the person's.
-BODY_OF: dict[Kind, Body | None] = {
-    "direct_payment": "council",
-    "council_managed": "council",
-    "individual_service_fund": "council",
-    "personal_health_budget": "nhs",
-    "own_money": None,
-    "grant": "charity",
-}
-KIND_WORDS: dict[str, str] = {
-    "direct_payment": "Direct payment",
-    "council_managed": "Money the council looks after",
-    "individual_service_fund": "Money a provider looks after",
-    "personal_health_budget": "Health budget",
-    "own_money": "Own money",
-    "grant": "Money from a charity",
-}
-AUTHORITY_WORDS: dict[str, str] = {
-    "own_say_so": "The person said so",
-    "nominee": "Chosen by the person to look after the money (Care Act 2014, section 31)",
-    "care_act_s32": "Authorised to look after the money (Care Act 2014, section 32)",
-    "deputy": "Deputy (Court of Protection)",
-    "property_attorney": "Attorney for property and money",
-    "appointee": "Appointee for benefits: may look, and no more",
-}
-# What a person gives by themselves; the others are recorded by the area when papers were seen.
-GIVEN_BY_THE_PERSON: tuple[Authority, ...] = ("own_say_so", "nominee")
-IN_PLACE: tuple[Authority, ...] = ("care_act_s32", "deputy", "property_attorney")
-RUN_BUDGETS = ("finance", "manager")
-OPEN_BUDGETS = (*RUN_BUDGETS, "area_admin")
+from api.core.money import in_words as pounds
 
 # Every decision on a person's money can be looked at again (money_rules.md, law.md 6).
 APPEAL = [
@@ -78,70 +47,27 @@ OTHER_WAYS = [
     "Ask for an advocate: someone on your side.",
 ]
 
-
-class FunderRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule of a funder, in its own plain words, and who can change it."""
-
-    code: str
-    params: dict[str, Any] = {}
-    words: str
-    who_can_change: str
+# Whoever is to be paid is not helped by paying with their own money.
+WAYS_TO_BE_PAID = [
+    "Other people's money can pay for this work: ask them.",
+    "Get advice about benefits before you say yes to pay.",
+    OTHER_WAYS[-1],
+]
 
 
-class BudgetFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a rule needs to know of a budget. The SQL function budget_facts() makes it.
-
-    ``acts_by`` is the authority by which the present actor may promise this money: "own_say_so",
-    "nominee" and so on, "task" for a task, None when they may not. ``running``: today is between
-    its first and last day.
-    """
-
-    budget_id: UUID
-    person_id: UUID
-    area_id: UUID
-    kind: Kind
-    body: Body | None
-    funder_id: UUID | None
-    funder_called: str | None
-    holder_called: str
-    state: State
-    running: bool
-    pooling_authority: bool
-    purposes: frozenset[str]
-    rules: tuple[FunderRule, ...]
-    account_id: UUID
-    source_account_id: UUID
-    source_key: str
-    acting_accounts: frozenset[UUID]
-    acts_by: str | None
-
-    @property
-    def frozen(self) -> bool:
-        """Nothing may be promised out of it for now."""
-        return self.state != "active"
-
-    @property
-    def is_own(self) -> bool:
-        """It is the person's own money, and no rule of anybody's stands over it."""
-        return self.kind == "own_money"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayeeFacts:
-    """Who would be paid. ``household_relative``: of whoever's money it is, in the same home."""
-
-    key: str
-    called: str
-    account_id: UUID | None = None
-    household_relative: bool = False
-    registered: bool = False
-
-
-def decode_facts(value: Any) -> BudgetFacts:
-    """Return the facts in one value of budget_facts(): a dict, or JSON as text."""
-    if isinstance(value, str | bytes):
-        return msgspec.json.decode(value, type=BudgetFacts)
-    return msgspec.convert(value, BudgetFacts, strict=False)
+_PLAN = "This money is for what the plan says."
+_ONESELF = "Public money for support does not pay the person it is for, or whoever acts for them."
+_LAW = "Nobody here: it is in the Direct Payments Regulations 2014."
+_RELATIVE = (
+    "Public money for support does not usually pay a partner or close relative who lives in the"
+    " same home."
+)
+_IN_WRITING = "by agreeing in writing that it is needed (Direct Payments Regulations 2014)."
+_TOGETHER = (
+    "A provider looks after this money. It can be put together with others' money once the person"
+    " has said so."
+)
+_PERSON = "The person whose money it is."
 
 
 def check(
@@ -182,6 +108,28 @@ def must_act(facts: BudgetFacts) -> str:
             what_else=["Ask the person to give you the right to, until a date."],
         )
     return facts.acts_by
+
+
+def in_words(facts: BudgetFacts) -> list[RuleInWords]:
+    """Return every rule over this money, built in or the funder's; own money has none."""
+    if facts.is_own:
+        return []
+    own = {rule.code: rule for rule in facts.rules}
+    built_in: list[tuple[str, str, str]] = []
+    if facts.body != "charity":
+        built_in = [
+            ("plan_purpose", _PLAN, f"{_funder(facts)}, when your plan is looked at."),
+            ("not_oneself", _ONESELF, _LAW),
+            ("no_household_relative", _RELATIVE, f"{_funder(facts)}, {_IN_WRITING}"),
+        ]
+    if facts.kind == "individual_service_fund":
+        built_in.append(("pooling_authority", _TOGETHER, _PERSON))
+    said = [RuleInWords(code=c, words=w, who_can_change=who) for c, w, who in built_in]
+    theirs = [
+        RuleInWords(code=rule.code, words=rule.words, who_can_change=rule.who_can_change)
+        for rule in facts.rules
+    ]
+    return [*(one for one in said if one.code not in own), *theirs]
 
 
 def check_kind(kind: Kind, body: Body | None) -> None:
@@ -279,14 +227,19 @@ def _standing(facts: BudgetFacts, code: str) -> FunderRule | None:
 
 
 def _refused(
-    facts: BudgetFacts, rule: FunderRule | None, code: str, detail: str, who: str = ""
+    facts: BudgetFacts,
+    rule: FunderRule | None,
+    code: str,
+    detail: str,
+    who: str = "",
+    ways: Sequence[str] = OTHER_WAYS,
 ) -> Refusal:
     said = f" {facts.funder_called} says: {rule.words}" if rule is not None else ""
     return Conflict(
         rule=code,
         detail=detail + said,
         who_can_change_it=rule.who_can_change if rule is not None else who or _funder(facts),
-        what_else=OTHER_WAYS,
+        what_else=ways,
     )
 
 
@@ -318,8 +271,9 @@ def _not_oneself(
         facts,
         None,
         "not-oneself",
-        "Public money for support does not pay the person it is for, or whoever acts for them.",
-        "Nobody here: it is in the Direct Payments Regulations 2014.",
+        _ONESELF,
+        _LAW,
+        WAYS_TO_BE_PAID,
     )
 
 
@@ -333,10 +287,8 @@ def _no_household_relative(
         facts,
         None,
         "no-household-relative",
-        "Public money for support does not usually pay a partner or close relative who lives in"
-        " the same home.",
-        f"{_funder(facts)}, by agreeing in writing that it is needed"
-        " (Direct Payments Regulations 2014).",
+        _RELATIVE,
+        f"{_funder(facts)}, {_IN_WRITING}",
     )
 
 
@@ -350,9 +302,8 @@ def _pooling(
         facts,
         None,
         "pooling-authority",
-        "A provider looks after this money. It can be put together with others' money once the"
-        " person has said so.",
-        "The person whose money it is.",
+        _TOGETHER,
+        _PERSON,
     )
 
 
@@ -362,7 +313,7 @@ def _most_per_promise(
     rule = _standing(facts, "most_per_promise")
     if rule is None or amount_pence <= rule.params["pence"]:
         return None
-    most = in_words(rule.params["pence"])
+    most = pounds(rule.params["pence"])
     return _refused(
         facts, rule, "most-per-promise", f"One promise of this money is {most} at most."
     )
@@ -392,3 +343,35 @@ RULE_KINDS: tuple[str, ...] = (
     "no_household_relative",
     "pooling_authority",
 )
+
+__all__ = [
+    "APPEAL",
+    "AUTHORITY_WORDS",
+    "BODY_OF",
+    "GIVEN_BY_THE_PERSON",
+    "IN_PLACE",
+    "KIND_WORDS",
+    "OMBUDSMAN",
+    "OPEN_BUDGETS",
+    "OTHER_WAYS",
+    "RULE_KINDS",
+    "RUN_BUDGETS",
+    "Authority",
+    "Body",
+    "BudgetFacts",
+    "FunderRule",
+    "Kind",
+    "May",
+    "PayeeFacts",
+    "RuleCode",
+    "RuleInWords",
+    "State",
+    "check",
+    "check_authority",
+    "check_kind",
+    "check_rules",
+    "decode_facts",
+    "in_words",
+    "must_act",
+    "ways_on",
+]

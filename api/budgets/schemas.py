@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from api.areas.rules import Slug
-from api.budgets.rules import Authority, Body, FunderRule, Kind, May, RuleCode, State
+from api.budgets.rules import Authority, Body, FunderRule, Kind, May, RuleCode, RuleInWords, State
 
 Pence = Annotated[int, Meta(ge=1, le=100_000_000_000)]
 Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -220,7 +220,7 @@ class BudgetOut(Struct, kw_only=True):
     you_act_by: str | None
     pooling_authority: bool
     purposes: list[PurposeOut]
-    rules: list[str]
+    rules: list[RuleInWords]
     who_may_act: list[AuthorityOut]
     events: list[EventOut]
     look_again: list[str]

@@ -11,7 +11,15 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from api.budgets import queries
-from api.budgets.books import add_purposes, facts, facts_of, happened, has_role_in, not_yours
+from api.budgets.books import (
+    add_purposes,
+    facts,
+    facts_of,
+    happened,
+    has_role_in,
+    looks_after,
+    not_yours,
+)
 from api.budgets.changes import (
     change_state,
     end_authority,
@@ -31,7 +39,6 @@ from api.budgets.payments import (
 from api.budgets.reading import list_mine, read
 from api.budgets.rules import (
     OPEN_BUDGETS,
-    RUN_BUDGETS,
     BudgetFacts,
     PayeeFacts,
     check,
@@ -116,7 +123,7 @@ async def put_money_in(
     mine = found.is_own and found.acts_by not in (None, "task")
     if not (
         mine
-        or has_role_in(actor, found.area_id, *RUN_BUDGETS)
+        or looks_after(actor, found)
         or await queries.is_holder(tx, budget_id=budget_id, actor_id=actor.id)
     ):
         raise not_yours("Money is put in by whoever gives it or holds it.")
@@ -165,7 +172,8 @@ async def _area_for(tx: WriteSession, *, actor: Actor, new: NewBudget) -> UUID:
     if funder is None:
         raise invalid("funder-known", "funder_id", "There is no such funder.")
     check_kind(new.kind, funder.body)
-    if not has_role_in(actor, funder.area_id, *OPEN_BUDGETS):
+    own = await queries.own_area(tx, person_id=new.person_id) is not None
+    if own or not has_role_in(actor, funder.area_id, *OPEN_BUDGETS):
         raise not_yours("A budget is opened by the finance people or a manager of its area.")
     return funder.area_id
 

@@ -85,7 +85,7 @@ ANSWERS: dict[int, ResponseSpec] = {
     422: _spec("Readable, and against a rule; the rule is named"),
     429: _spec("Too many tries; Retry-After says when"),
     500: _spec("Our mistake; nothing was changed"),
-    503: _spec("Busy; nothing was changed; Retry-After says when"),
+    503: _spec("Busy; nothing was changed, unless it says so; Retry-After says when"),
 }
 
 

@@ -16,7 +16,7 @@ from api.decisions import service as decisions
 from api.decisions.rules import Subject
 from api.decisions.schemas import AskSignOff, SignOffState
 from api.identity.rules import Actor
-from api.pools import delivery, exits, promises, queries, service, votes
+from api.pools import delivery, exits, promises, queries, rules, service, votes
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolOffer
@@ -169,7 +169,7 @@ async def _go_ahead(
                 "offered_by": offer.called,
                 "sessions": offer.sessions,
                 "promised": in_words(share.amount_pence),
-                "for": sorted({str(line["purpose"]) for line in offer.lines}),
+                "for": sorted({rules.plain(str(line["purpose"])) for line in offer.lines}),
                 "checks_seen": offer.checks_seen,
             },
             amount_pence=share.amount_pence,

@@ -43,11 +43,21 @@ from api.pools.schemas import (
 Flows = dict[UUID, dict[str, int]]
 
 
+async def read(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) -> PoolOut:
+    """Return a group. Whoever looks from outside it leaves a receipt with each of its people."""
+    seen = await view(tx, actor=actor, pool_id=pool_id)
+    if await queries.me(tx, pool_id=pool_id) is None:
+        for one in await queries.members(tx, pool_id=pool_id):
+            await audit.receipt(
+                tx, actor=actor, now=now, about_id=one.person_id, what="pool", object_id=pool_id
+            )
+    return seen
+
+
 async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
     """Return a group as its people, whoever offers to it, and the area's staff see it."""
-    group = await groups.looked(tx, pool_id=pool_id)
+    group, me = await groups.inside(tx, pool_id=pool_id)
     members = await queries.members(tx, pool_id=pool_id)
-    me = await queries.me(tx, pool_id=pool_id)
     offers = await queries.offers(tx, pool_id=pool_id)
     shares = await queries.shares(tx, pool_id=pool_id)
     chosen = next((one for one in offers if one.id == group.pool.offer_id), None)
@@ -204,7 +214,7 @@ async def books(tx: WriteSession, *, pool_id: UUID) -> Books:
 
 async def history(tx: WriteSession, *, pool_id: UUID) -> History:
     """Return every change of a group. Members' reasons to go are not among them."""
-    await groups.looked(tx, pool_id=pool_id)
+    await groups.inside(tx, pool_id=pool_id)
     return History(
         items=[
             StepOut(

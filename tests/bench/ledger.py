@@ -3,10 +3,14 @@
 ``tpcb`` is pgbench's built-in TPC-B-like transaction, scale 10. ``spread`` is the whole of a
 promise in SQL: who acts and when, one posting call with key, hold and a transfer of two postings,
 an audit row, an outbox row; over 1,000 budgets. ``hot`` is the same for payments and returns of
-one pool of 200 members. Eight clients each, the same protocol, in turns, because machines have
-moods. The servers are started for the measurement, with fsync on, and deleted afterwards.
+one pool of 200 members. ``service`` is a whole promise to a group through the service layer, from
+two processes; ``bare`` the very same statements by asyncpg alone; ``http`` the same as a request.
+Eight clients each, in turns, because machines have moods. The servers are started for the
+measurement, with fsync on, and deleted afterwards.
 """
 
+import itertools
+import json as codec
 import os
 import re
 import statistics
@@ -19,11 +23,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psycopg
 
+from api.core.config import Settings
+from deploy.cli.world import free_port
 from deploy.local import Stack
 from deploy.local.binaries import postgres_programs
-from tests.fixtures.servers import API, OWNER, migrate_as_owner
+from tests.bench import promises
+from tests.fixtures.crew import environment, until
+from tests.fixtures.servers import API, OWNER, ROOT, migrate_as_owner
 
 ROUNDS = 7
 SECONDS = 5
@@ -31,7 +40,10 @@ CLIENTS = 8
 SCALE = 10
 BUDGETS = 1_000
 MEMBERS = 200
-KINDS = ("tpcb", "spread", "hot")
+SQL = ("tpcb", "spread", "hot")
+PROMISES = ("bare", "service", "http")
+KINDS = (*SQL, *PROMISES)
+PROCESSES = 2
 TICKS = os.sysconf("SC_CLK_TCK")
 
 _TELL = (
@@ -73,14 +85,16 @@ def run(*, json: bool, rounds: int = ROUNDS, seconds: int = SECONDS) -> dict[str
     with (
         tempfile.TemporaryDirectory(prefix="kith-bench-") as folder,
         _stack(Path(folder)) as stack,
+        _api(stack, Path(folder)) as port,
     ):
         scripts = _scripts(Path(folder))
+        numbers = itertools.count(0, promises.A_RUN)
         for kind in KINDS:  # caches and plans
-            _drive(stack, kind, scripts, seconds=2)
+            _turn(stack, kind, scripts, numbers, port, seconds=2)
         for number in range(rounds):
             for kind in KINDS if number % 2 == 0 else KINDS[::-1]:
                 _say(f"round {number + 1} of {rounds}: {kind}")
-                found[kind].append(_drive(stack, kind, scripts, seconds=seconds))
+                found[kind].append(_turn(stack, kind, scripts, numbers, port, seconds=seconds))
         missing = _books(stack)
     result = _result(found, rounds=rounds, seconds=seconds, missing=missing)
     if not json:
@@ -92,7 +106,7 @@ def run(*, json: bool, rounds: int = ROUNDS, seconds: int = SECONDS) -> dict[str
 def _stack(folder: Path) -> Iterator[Stack]:
     stack = Stack(folder / "home")
     _say("starting PostgreSQL, opening accounts")
-    stack.start_postgres()
+    stack.start()
     try:
         stack.ensure_database("kith_bench")
         stack.ensure_database("kith_tpcb")
@@ -101,6 +115,7 @@ def _stack(folder: Path) -> Iterator[Stack]:
             connection.execute(_TELL)
             connection.execute(_ACCOUNTS, {"last": max(BUDGETS, MEMBERS)})
             connection.execute(_FUND, {"last": max(BUDGETS, MEMBERS)})
+        promises.found(_owner(stack))
         with psycopg.connect(_owner(stack), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         init = ["-i", "-q", "-s", str(SCALE), _url(stack, "tpcb")]
@@ -108,6 +123,61 @@ def _stack(folder: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.reset()
+
+
+@contextmanager
+def _api(stack: Stack, folder: Path) -> Iterator[int]:
+    """Run one API process on the bench's database; lend its port."""
+    port = free_port(18_080)
+    settings = Settings(
+        database_url=_url(stack, "http"),
+        worker_url=_url(stack, "http"),
+        migrate_url=None,
+        broker_url=stack.broker_url(),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", "api", "--port", str(port)],
+        env=environment(settings),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "api.log").open("wb"),
+    )
+    try:
+        until(lambda: _answers(port), seconds=60, what="the API")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/health/live", timeout=2).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def _turn(
+    stack: Stack,
+    kind: str,
+    scripts: dict[str, Path],
+    numbers: Iterator[int],
+    port: int,
+    *,
+    seconds: int,
+) -> tuple[float, float]:
+    """Measure one kind for a while; return the rate and the backends' CPU milliseconds for each."""
+    if kind in SQL:
+        return _drive(stack, kind, scripts, seconds=seconds)
+    where = str(port) if kind == "http" else _url(stack, kind)
+    each = str(CLIENTS // PROCESSES)
+    driver = [sys.executable, "-m", "tests.bench.promise_driver", kind, where]
+    told, cpu = _watched(
+        stack, [[*driver, str(next(numbers)), str(seconds), each] for _ in range(PROCESSES)]
+    )
+    figures = [codec.loads(one) for one in told]
+    rate = sum(one["made"] / one["seconds"] for one in figures)
+    return rate, cpu * 1000 / sum(one["made"] + one["to_warm_up"] for one in figures)
 
 
 def _scripts(folder: Path) -> dict[str, Path]:
@@ -138,26 +208,34 @@ def _drive(
     """Run pgbench; return transactions per second and backend CPU milliseconds for each."""
     what = ["-f", str(scripts[kind])] if kind in scripts else ["-b", "tpcb-like"]
     options = ["-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), *what, _url(stack, kind)]
-    with psycopg.connect(_owner(stack)) as connection:
-        server = _parent(connection.info.backend_pid)
-    process = subprocess.Popen(
-        [postgres_programs() / "pgbench", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    cpu: dict[int, float] = {}
-    while process.poll() is None:
-        cpu |= _backends(server)
-        time.sleep(0.03)
-    told, trouble = process.communicate()
-    assert process.returncode == 0, trouble
+    (told,), cpu = _watched(stack, [[str(postgres_programs() / "pgbench"), *options]])
     count = re.search(r"actually processed: (\d+)", told)
     rate = re.search(r"tps = ([\d.]+)", told)
     assert count is not None
     assert rate is not None
     assert "failed transactions: 0 " in told, told
-    return float(rate[1]), sum(cpu.values()) * 1000 / int(count[1])
+    return float(rate[1]), cpu * 1000 / int(count[1])
+
+
+def _watched(stack: Stack, commands: list[list[str]]) -> tuple[list[str], float]:
+    """Run commands side by side; return what each said, and the CPU seconds of the backends."""
+    with psycopg.connect(_owner(stack)) as connection:
+        server = _parent(connection.info.backend_pid)
+    before = _backends(server)
+    running = [
+        subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        for one in commands
+    ]
+    cpu: dict[int, float] = {}
+    while any(process.poll() is None for process in running):
+        cpu |= _backends(server)
+        time.sleep(0.03)
+    told = []
+    for process in running:
+        out, trouble = process.communicate()
+        assert process.returncode == 0, trouble
+        told.append(out)
+    return told, sum(spent - before.get(pid, 0.0) for pid, spent in cpu.items())
 
 
 def _parent(pid: int) -> int:
@@ -212,7 +290,6 @@ def _result(
 
     return {
         "bench": "ledger",
-        "part": "sql",
         "rounds": rounds,
         "seconds": seconds,
         "clients": CLIENTS,
@@ -221,6 +298,11 @@ def _result(
         "cpu_ms": {kind: _summary([one[1] for one in found[kind]]) for kind in KINDS},
         "spread_to_tpcb": {"rate": ratio("spread", "tpcb", 0), "cpu": ratio("spread", "tpcb", 1)},
         "hot_to_spread": {"rate": ratio("hot", "spread", 0), "cpu": ratio("hot", "spread", 1)},
+        "service_to_bare": {
+            "rate": ratio("service", "bare", 0),
+            "cpu": ratio("service", "bare", 1),
+        },
+        "http_to_bare": {"rate": ratio("http", "bare", 0), "cpu": ratio("http", "bare", 1)},
         "missing_pence": missing,
     }
 
@@ -238,6 +320,9 @@ def _tell(result: dict[str, Any]) -> None:
         "tpcb": "pgbench's TPC-B-like",
         "spread": f"A promise, over {BUDGETS:,} budgets",
         "hot": f"Payments and returns of one pool of {MEMBERS}",
+        "bare": "A promise to a group, by asyncpg alone",
+        "service": "The same through the service layer",
+        "http": "The same over HTTP, one API process",
     }
     for kind in KINDS:
         rate, cpu = result["rate"][kind], result["cpu_ms"][kind]
@@ -252,6 +337,8 @@ def _tell(result: dict[str, Any]) -> None:
         f" {spread['cpu']['median']:.2f} of its CPU (aim 1.5 at most)"
     )
     print(f"Hot: {hot['rate']['median']:.2f} of spread's rate (aim 0.6)")
+    service = result["service_to_bare"]["rate"]["median"]
+    print(f"Service: {service:.2f} of bare's rate (aim 0.5)")
     print(f"Pence missing afterwards: {result['missing_pence']}")
 
 

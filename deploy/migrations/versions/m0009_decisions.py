@@ -271,6 +271,7 @@ CREATE FUNCTION decisions_ask(p_id uuid, p_subject_type text, p_subject_id uuid,
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     stands sign_offs;
+    more uuid[];
     by_account uuid := CASE app_actor_kind() WHEN 'person' THEN app_actor_id() END;
 BEGIN
     IF app_actor_kind() IN ('person', 'code_holder', 'task') IS NOT TRUE THEN
@@ -282,7 +283,15 @@ BEGIN
         WHERE s.subject_type = p_subject_type AND s.subject_id = p_subject_id
             AND s.state IN ('waiting', 'approved')
         ORDER BY s.amount_pence DESC, s.asked_at DESC LIMIT 1;
-    IF stands.id IS NOT NULL AND p_amount <= stands.amount_pence THEN
+    -- Whoever is to be paid now, or asks now, does not decide either; where somebody to be paid
+    -- has decided already, it is asked anew.
+    IF stands.id IS NOT NULL AND p_amount <= stands.amount_pence
+        AND (stands.decided_by = ANY (p_not_by)) IS NOT TRUE
+    THEN
+        more := array_remove(p_not_by || CASE WHEN stands.state = 'waiting'
+            AND by_account IS DISTINCT FROM stands.asked_by THEN by_account END, NULL);
+        UPDATE sign_offs s SET not_by = ARRAY(SELECT DISTINCT unnest(s.not_by || more))
+            WHERE s.id = stands.id AND NOT s.not_by @> more;
         RETURN stands.id;
     END IF;
     PERFORM decisions_happened(gen_random_uuid(), x.id, 'superseded') FROM sign_offs x

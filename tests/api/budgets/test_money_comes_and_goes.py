@@ -211,3 +211,29 @@ async def test_promises_and_an_end_at_the_same_moment_lose_no_penny(
     told = good(await change(maker, budget, finance, "ended", "death")) if held else None
     assert told is None or told["promised_pence"] == held
     assert (await whole(database, budget))["in"] == held
+
+
+async def test_a_stop_holds_a_change_and_neither_money_in_nor_the_way_out_of_a_right(
+    maker: Maker,
+) -> None:
+    budget, finance = await opened(maker, pence=500)
+    friend = await maker.account(budget.story.area)
+    rights = f"/v1/budgets/{budget.id}/authorities"
+    right = {"account_id": str(friend.id), "authority": "own_say_so", "may": ["see"]}
+    told = good(await maker.client.post(rights, json=right, headers=budget.story.headers))
+    stop = {
+        "subject_type": "budget",
+        "subject_id": str(budget.id),
+        "area": budget.story.area.slug,
+        "words": "Something is wrong here",
+    }
+    good(await maker.client.post("/v1/safety-stops", json=stop, headers=friend.headers))
+    end = await change(maker, budget, finance, "ended", "plan_ended", bridge=BRIDGE)
+    refused(end, 409, "safety-stop")
+    answer = await maker.client.post(rights, json=right, headers=budget.story.headers)
+    refused(answer, 409, "safety-stop")
+    stranger = await maker.account(budget.story.area)
+    refused(await change(maker, budget, stranger, "ended", "death"), 404)
+    good(await put(maker, budget, finance))
+    given = told["who_may_act"][0]["id"]
+    good(await maker.client.delete(f"{rights}/{given}", headers=budget.story.headers))

@@ -138,9 +138,7 @@ async def test_a_worker_of_the_person_sees_no_money_until_the_person_says_so(
     receipts = good(
         await maker.client.get(f"/v1/people/{story.id}/receipts", headers=story.headers)
     )
-    assert str(worker.id) in {one.get("actor_id") for one in receipts["items"]} or any(
-        one["what"] == "budget" for one in receipts["items"]
-    )
+    assert "budget" in {one["what"] for one in receipts["items"]}
 
 
 @pytest.mark.parametrize("authority", ["own_say_so", "nominee"])
@@ -309,7 +307,17 @@ async def test_a_funders_rules_reach_every_budget_of_its_and_old_ones_are_kept(
     budget = await maker.budget(story, funder=funder)
     (standing,) = (await facts(database, funder.finance.actor, budget)).rules
     assert standing.params == {"pence": 5_000}
-    assert (await read(maker, budget))["rules"] == ["This is how we do it."]
+    told = {one["code"]: one for one in (await read(maker, budget))["rules"]}
+    assert set(told) == {
+        "most_per_promise",
+        "plan_purpose",
+        "not_oneself",
+        "no_household_relative",
+    }
+    assert told["most_per_promise"]["words"] == "This is how we do it."
+    assert all(one["who_can_change"] for one in told.values())
+    own = await maker.budget(story, kind="own_money")
+    assert (await read(maker, own))["rules"] == []
     path = f"/v1/funders/{funder.id}/rules"
     stale = {"version": 1, "rules": []}
     headers = funder.finance.headers
@@ -328,3 +336,44 @@ async def test_a_funders_rules_reach_every_budget_of_its_and_old_ones_are_kept(
     refused(answer, 409, "funder-once")
     listed = good(await maker.client.get("/v1/funders", params={"area": story.area.slug}))
     assert [one["name"] for one in listed["items"]] == [funder.name]
+
+
+async def test_nobody_looks_after_public_money_of_their_own_or_that_they_act_for(
+    maker: Maker,
+) -> None:
+    worker = await maker.account(None, "finance", "manager")
+    story = await maker.story(account=worker)
+    funder = await maker.funder(story.area)
+    body = {
+        "person_id": str(story.id),
+        "kind": "direct_payment",
+        "funder_id": str(funder.id),
+        "holder_called": "The card",
+        "starts_on": "2026-01-01",
+    }
+    answer = await maker.client.post("/v1/budgets", json=body, headers=worker.headers)
+    refused(answer, 403, "own-area")
+    own = await maker.budget(story, funder=funder)
+    acted_for = await maker.budget(await maker.story(story.area), funder=funder)
+    money = {"amount_pence": 100, "reference": "x"}
+    path = f"/v1/budgets/{acted_for.id}/money-in"
+    good(await maker.client.post(path, json=money, headers=worker.headers))
+    good(await give(maker, acted_for, worker))
+    state = {
+        "to": "frozen",
+        "reason": "review",
+        "notice": "Long enough to be read.",
+        "bridge": "Long enough to be read.",
+    }
+    for budget in (own, acted_for):
+        path = f"/v1/budgets/{budget.id}"
+        for part, asked in (("money-in", money | {"reference": "y"}), ("state", state)):
+            answer = await maker.client.post(f"{path}/{part}", json=asked, headers=worker.headers)
+            refused(answer, 403, "own-area")
+        answer = await maker.client.put(
+            f"{path}/purposes", json={"purposes": []}, headers=worker.headers
+        )
+        refused(answer, 403, "own-area")
+        friend = await maker.account(story.area)
+        answer = await give(maker, budget, friend, authority="deputy", headers=worker.headers)
+        refused(answer, 403, "own-area")

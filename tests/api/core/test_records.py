@@ -21,6 +21,11 @@ ONLY_GROW = [
     "enquiry_messages",
     "enquiry_events",
     "suggestion_events",
+    "sign_off_wishes",
+    "sign_off_decisions",
+    "safety_stop_answers",
+    "decision_events",
+    "enquiry_lead_notes",
 ]
 ATTACKS = {
     "UPDATE": "UPDATE {table} SET at = now()",
@@ -95,6 +100,7 @@ async def test_a_refused_read_is_on_record_though_everything_else_is_rolled_back
         f"/v1/people/{crowd.story.id}/unmet-wants",
         f"/v1/people/{crowd.story.id}/offers",
         f"/v1/enquiries/{crowd.concern.id}",
+        f"/v1/sign-offs/{crowd.ids['sign_off_id']}",
     ):
         answer = await maker.client.get(path, headers=stranger.headers)
         trace = refused(answer, 404)["correlation_id"]
@@ -144,6 +150,7 @@ def _writes(crowd: Crowd, ids: dict[str, Any]) -> list[tuple[str, str, str, Any]
             f"/v1/enquiries/{crowd.enquiry.id}/answers",
             {"words": "thanks"},
         ),
+        *_decisions(crowd, ids),
         ("POST", "/v1/sessions", "/v1/sessions", {"by": "code", "code": ids["code"]}),
         ("POST", "/v1/accounts", "/v1/accounts", {"called": "P", "roles": [role]}),
         ("POST", "/v1/assignments", "/v1/assignments", assigned),
@@ -162,6 +169,46 @@ def _writes(crowd: Crowd, ids: dict[str, Any]) -> list[tuple[str, str, str, Any]
         ),
         ("POST", "/v1/sessions/rotate", "/v1/sessions/rotate", None),
         ("DELETE", "/v1/sessions/current", "/v1/sessions/current", None),
+    ]
+
+
+def _decisions(crowd: Crowd, ids: dict[str, Any]) -> list[tuple[str, str, str, Any]]:
+    """Return one success of every route of go-aheads and stops that writes."""
+    asked, words = f"/v1/sign-offs/{crowd.ids['sign_off_id']}", {"words": "x"}
+    worry = {
+        "subject_type": "person",
+        "subject_id": str(crowd.story.id),
+        "area": crowd.story.area.slug,
+        "words": "x",
+    }
+    return [
+        (
+            "POST",
+            "/v1/enquiries/{enquiry_id}/adult-at-risk",
+            f"/v1/enquiries/{crowd.concern.id}/adult-at-risk",
+            {"step": "told"},
+        ),
+        ("PUT", "/v1/sign-offs/{sign_off_id}/wish", f"{asked}/wish", words),
+        (
+            "POST",
+            "/v1/sign-offs/{sign_off_id}/decision",
+            f"/v1/sign-offs/{ids['asked']}/decision",
+            {"outcome": "approved"},
+        ),
+        (
+            "POST",
+            "/v1/challenges/{challenge_id}/decision",
+            f"/v1/challenges/{crowd.ids['challenge_id']}/decision",
+            {"outcome": "stands", "words": "x"},
+        ),
+        ("POST", "/v1/sign-offs/{sign_off_id}/challenges", f"{asked}/challenges", words),
+        ("POST", "/v1/safety-stops", "/v1/safety-stops", worry),
+        (
+            "POST",
+            "/v1/safety-stops/{stop_id}/answers",
+            f"/v1/safety-stops/{crowd.ids['stop_id']}/answers",
+            {"outcome": "lifted", "words": "x"},
+        ),
     ]
 
 
@@ -186,6 +233,7 @@ async def test_every_route_that_writes_leaves_an_entry(
         "worker": str(worker.id),
         "other": str(other.id),
         "code": other.code,
+        "asked": await maker.sign_off(other, actor=leaver.actor),
         "listing": f"/v1/listings/{await maker.listing(boss)}",
         "assignment": f"/v1/assignments/{await maker.assignment(crowd.story, worker)}",
     }
@@ -198,9 +246,14 @@ async def test_every_route_that_writes_leaves_an_entry(
     }
     assert {(method, template) for method, template, _, _ in writes} | NOT_WRITES == standing
     for method, template, path, body in writes:
-        owner = ("listings", "accounts", "areas")
+        owner = ("listings", "accounts", "areas", "challenges")
+        ends = ("/decision", "/adult-at-risk", "stop_id}/answers")
         headers = crowd.account.headers
-        if any(f"/v1/{name}" in template for name in owner) or template == "/v1/assignments":
+        if (
+            any(f"/v1/{name}" in template for name in owner)
+            or template == "/v1/assignments"
+            or template.endswith(ends)
+        ):
             headers = boss.headers
         if template in ("/v1/sessions/rotate", "/v1/sessions/current"):
             leaver = leaver if template.endswith("rotate") else await maker.account(area)

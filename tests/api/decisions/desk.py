@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from api.areas.schemas import AreaOut
 from api.decisions import service
 from api.decisions.rules import Body, Subject
-from api.decisions.schemas import AskSignOff, NewDecision, SignOffOut
+from api.decisions.schemas import NewDecision, SignOffOut
 from api.identity.rules import Actor, CodeHolder, Task
 from tests.make import Account, Maker, Story, now
 
@@ -34,21 +34,9 @@ class Desk:
         self, *, actor: Actor | None = None, at: datetime | None = None, **ask: Any
     ) -> UUID:
         """Ask for a go-ahead for the person, by default as the person, for something new."""
-        at = at or now()
-        usual: dict[str, Any] = {
-            "subject": Subject("pool_use", uuid4()),
-            "person_id": self.story.id,
-            "area_id": self.area.id,
-            "settings": self.area.settings,
-            "body": "council",
-            "about": {"what": "Swimming", "purposes": ["activities"]},
-            "amount_pence": 12_00,
-            "wish": WISH,
-        }
-        asks = AskSignOff(**usual | ask)
-        actor = actor or self.person
-        async with self.maker.database.write(actor=actor, now=at) as tx:
-            return await service.ask_sign_off(tx, actor=actor, now=at, ask=asks)
+        return await self.maker.sign_off(
+            self.story, actor=actor or self.person, at=at, **{"wish": WISH} | ask
+        )
 
     async def decide(
         self,

@@ -131,6 +131,22 @@ async def test_nobody_decides_what_is_their_own_what_they_asked_for_or_are_paid_
         assert str(asked) not in await listed(maker, account, which="to_decide")
 
 
+async def test_whoever_is_to_be_paid_or_asks_later_does_not_decide_either(maker: Maker) -> None:
+    desk = await open_desk(maker)
+    first, second, asker = [await maker.account(desk.area, "manager") for _ in range(3)]
+    subject = Subject("pool_use", uuid4())
+    asked = await desk.ask(subject=subject, not_by=[first.id])
+    assert await desk.ask(subject=subject, not_by=[second.id]) == asked
+    assert await desk.ask(subject=subject, actor=asker.actor) == asked
+    for account in (first, second, asker):
+        with pytest.raises(NotAllowed):
+            await desk.decide(asked, by=account)
+    await desk.decide(asked, by=desk.manager)
+    assert await desk.ask(subject=subject) == asked
+    assert await desk.ask(subject=subject, not_by=[desk.manager.id]) != asked
+    assert await desk.state(subject) == "waiting"
+
+
 async def test_the_database_too_lets_no_payee_and_no_author_decide(
     maker: Maker, owner_connection: psycopg.Connection
 ) -> None:
