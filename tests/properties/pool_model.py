@@ -186,7 +186,7 @@ class Watch:
         _holds(seen, ran=ran)
         _shares(seen)
         _steps(before, seen)
-        _votes(seen)
+        _votes(before, seen)
         _people(before, seen)
         _stages(before, seen)
         _payments(seen)
@@ -292,14 +292,25 @@ def _steps(before: Seen, seen: Seen) -> None:
         assert not moved or following.state in MOVES[one.state], f"{one} > {following}"
 
 
-def _votes(seen: Seen) -> None:
-    """What was counted are the ballots that were given, one a person."""
-    ballots: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for one in seen.ballots:
-        ballots[one.vote_id][one.choice] += 1
+def _votes(before: Seen, seen: Seen) -> None:
+    """What was counted are the ballots of those who were in, one a person, and it stays so."""
+    ended = {one.id: one.counts for one in before.votes if one.ended_at is not None}
     for vote in seen.votes:
-        if vote.ended_at is not None:
-            assert dict(ballots[vote.id]) == vote.counts, f"a vote was given and not counted: {vote}"
+        if vote.id in ended:
+            assert vote.counts == ended[vote.id], f"an ended vote was counted again: {vote}"
+        elif vote.ended_at is not None:
+            # Who was put out by the very act that counted was in or out when it did.
+            most, least = _given(seen, vote.id, before.inside), _given(seen, vote.id, seen.inside)
+            counts = Counter(vote.counts)
+            assert least <= counts <= most, f"a vote was given and not counted: {vote}"
+
+
+def _given(seen: Seen, vote_id: UUID, inside: list[Any]) -> Counter[str]:
+    """Return the ballots of these people by choice."""
+    there = {one.id for one in inside}
+    return Counter(
+        one.choice for one in seen.ballots if one.vote_id == vote_id and one.member_id in there
+    )
 
 
 def _people(before: Seen, seen: Seen) -> None:

@@ -1,6 +1,5 @@
 """A town lent to a whole module: its people have means enough for one group after another."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,8 +7,6 @@ from uuid import UUID
 
 import psycopg
 
-from api.core.db import WriteSession
-from api.core.errors import Refusal
 from tests.groups import Member, Town
 from tests.make import good, now
 
@@ -85,14 +82,6 @@ class Neighbours:
             name: seen[f"{name}_pence"]
             for name in ("free", "promised", "together", "waiting", "paid")
         }
-
-
-async def through(town: Town, work: Callable[[WriteSession], Awaitable[Any]], actor: Any) -> Any:
-    """Do something by a service, as somebody, now; a refusal is returned and not raised."""
-    try:
-        return await town.maker.database.run(work, actor=actor, now=now())
-    except Refusal as refusal:
-        return refusal
 
 
 def act_as(
