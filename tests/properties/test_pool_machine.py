@@ -55,7 +55,19 @@ PHASES = (
     "delivering",
     "reviewed",
 )
-PEOPLE = ("join", "leave", "offer", "choose", "vote", "cast", "cast", "move", "close", "say", "let_go")
+PEOPLE = (
+    "join",
+    "leave",
+    "offer",
+    "choose",
+    "vote",
+    "cast",
+    "cast",
+    "move",
+    "close",
+    "say",
+    "let_go",
+)
 STAFF = (
     *("decide", "decide", "challenge", "challenge", "stop", "answer", "answer"),
     *("pause", "resume", "body", "approve", "exit", "exit", "confirm", "settle_estates"),
@@ -66,10 +78,30 @@ _RUNNING = ("say", "say", "say", "leave", "join", "promise", "promise", "vote", 
 FIT = {
     "gathering": ("join", "offer", "vote", "cast", "choose", "leave"),
     "costed": ("choose", "move", "vote", "cast", "join", "leave"),
-    "pledging": ("promise", "promise", "promise", "let_go", "join", "leave", "move", "vote", "cast"),
+    "pledging": (
+        "promise",
+        "promise",
+        "promise",
+        "let_go",
+        "join",
+        "leave",
+        "move",
+        "vote",
+        "cast",
+    ),
     "expired": ("promise", "move", "vote", "cast", "let_go", "close"),
     "review": ("decide", "decide", "decide", "challenge", "let_go", "leave", "exit", "stop"),
-    "approved": ("body", "body", "approve", "approve", "approve", "vote", "cast", "let_go", "leave"),
+    "approved": (
+        "body",
+        "body",
+        "approve",
+        "approve",
+        "approve",
+        "vote",
+        "cast",
+        "let_go",
+        "leave",
+    ),
     "contracted": _RUNNING,
     "delivering": (*_RUNNING, "confirm", "pause", "resume", "stop", "let_go", "decide", "purposes"),
     "reviewed": ("confirm", "confirm", "settle_estates", "exit", "leave", "pause", "resume"),
@@ -445,9 +477,7 @@ def tour(world: World) -> None:
 def world(servers: Servers) -> Iterator[World]:
     """Lend a world."""
     name = servers.clone()
-    made = World(
-        servers.settings(name), servers.stack.database_url(role="postgres", database=name)
-    )
+    made = World(servers.settings(name), servers.stack.database_url(role="postgres", database=name))
     WORLD.append(made)
     yield made
     WORLD.clear()
