@@ -251,9 +251,7 @@ class Acts:
             )
 
         async def work(tx: WriteSession, now: datetime) -> Any:
-            return await sign_offs.decide(
-                tx, actor=actor, now=now, sign_off_id=asked.id, new=new
-            )
+            return await sign_offs.decide(tx, actor=actor, now=now, sign_off_id=asked.id, new=new)
 
         return Act(f"decide {new.outcome}", actor, work)
 
@@ -347,9 +345,7 @@ class Acts:
             member = fit[0] if fit else member
         actor = self.staff(r, "finance", "commissioner", "manager")
         new = NewExit(reason=reason, words="So we were told.")  # type: ignore[arg-type]
-        return self._by(
-            f"exit {reason}", actor, exits.exit_by_staff, number=member.number, new=new
-        )
+        return self._by(f"exit {reason}", actor, exits.exit_by_staff, number=member.number, new=new)
 
     def settle_estates(self, r: Random) -> Act | None:
         """Settle what waits for an estate."""
@@ -526,9 +522,7 @@ class Acts:
             return None
         person = self._of(r.choice(who).person_id)
         new = NewStageWord(what=what)  # type: ignore[arg-type]
-        return self._by(
-            f"say {what}", person.actor, delivery.say, number=stage.number, new=new
-        )
+        return self._by(f"say {what}", person.actor, delivery.say, number=stage.number, new=new)
 
     def _from_reviewed(self, r: Random) -> Act | None:
         if any(one.state == "instructed" for one in self.seen.payments):

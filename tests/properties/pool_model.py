@@ -299,7 +299,9 @@ def _votes(seen: Seen) -> None:
         ballots[one.vote_id][one.choice] += 1
     for vote in seen.votes:
         if vote.ended_at is not None:
-            assert dict(ballots[vote.id]) == vote.counts, f"a vote was given and not counted: {vote}"
+            assert dict(ballots[vote.id]) == vote.counts, (
+                f"a vote was given and not counted: {vote}"
+            )
 
 
 def _people(before: Seen, seen: Seen) -> None:
@@ -364,7 +366,14 @@ def _held_back(before: Seen, seen: Seen) -> None:
     if paused or stopped:
         assert not more["pool.promised"], "money was promised meanwhile"
         assert not more["pool.signed"], "shares were made meanwhile"
-        forward = {"promises_opened", "review_asked", "approved", "signed", "passed", "share_joined"}
+        forward = {
+            "promises_opened",
+            "review_asked",
+            "approved",
+            "signed",
+            "passed",
+            "share_joined",
+        }
         assert not forward & {one.what for one in new}, f"moved on meanwhile: {new}"
     if paused:
         for stage in seen.stages:
@@ -403,9 +412,7 @@ def _signed(seen: Seen, signed: Any) -> None:
     ), "no vote confirmed what is signed"
     never = {offer.account_id, seen.pool.body_named_by, *(one.account_id for one in seen.members)}
     passed = {
-        one.actor_id
-        for one in earlier
-        if one.what == "passed" and one.version > since.version
+        one.actor_id for one in earlier if one.what == "passed" and one.version > since.version
     }
     assert len(passed - never) >= 2, f"passed by {passed}, of whom {never} do not count"
 
