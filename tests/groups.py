@@ -16,6 +16,7 @@ from api.areas.schemas import AreaOut
 from api.core.db import Database
 from api.identity.rules import Task
 from api.pools import advance
+from api.pools.rules import use_id
 from tests.make import Account, Budget, Funder, Maker, Story, good, key, now
 
 LINES: list[dict[str, Any]] = [
@@ -67,6 +68,7 @@ class Town:
     provider: Account
     members: list[Member] = field(default_factory=list)
     pool_id: UUID | None = None
+    invitation: str | None = None
 
     @property
     def path(self) -> str:
@@ -89,19 +91,27 @@ class Town:
         return good(await self.send("GET", path, who, keyed=False))
 
     async def person(
-        self, *, kind: str = "direct_payment", pence: int = 10_000, account: bool = False
+        self,
+        *,
+        kind: str = "direct_payment",
+        pence: int = 10_000,
+        account: bool = False,
+        purposes: Sequence[str] = ("dance",),
+        funder: Funder | None = None,
     ) -> Member:
         """Somebody with a story, money of this kind, and a worker of its funder, let in."""
         holder = await self.maker.account(self.area) if account else None
         story = await self.maker.story(self.area, account=holder)
-        funder = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
-        budget = await self.maker.budget(story, kind=kind, pence=pence, funder=funder)
+        usual = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
+        budget = await self.maker.budget(
+            story, kind=kind, pence=pence, funder=funder or usual, purposes=purposes
+        )
         worker = {"direct_payment": self.social_worker, "personal_health_budget": self.nurse}
         if kind in worker:
             await self.maker.assignment(story, worker[kind], manager=self.manager, agreed=True)
         return Member(story, budget)
 
-    async def start(self, members: Sequence[Member]) -> None:
+    async def start(self, members: Sequence[Member], **changed: Any) -> None:
         """Let the first start a group and the others join it with its code."""
         first, *others = members
         body = {
@@ -109,20 +119,21 @@ class Town:
             "name": "Two Left Feet",
             "summary": "A dance group on Tuesdays.",
             "called": "Member 1",
-        }
+        } | changed
         made = good(
             await self.maker.client.post("/v1/pools", json=body, headers=first.headers | key())
         )
-        self.pool_id = UUID(made["id"])
+        self.pool_id, self.invitation = UUID(made["id"]), None
         first.number = 1
         self.members = [first]
         for one in others:
             await self.join(one)
 
     async def code(self) -> str:
-        """Return a fresh code of the group."""
-        answer = await self.post("/invitations", self.members[0])
-        return str(answer["code"])
+        """Return the group's code, made once."""
+        if self.invitation is None:
+            self.invitation = str((await self.post("/invitations", self.members[0]))["code"])
+        return self.invitation
 
     async def join(self, one: Member) -> None:
         """Let one more join."""
@@ -143,7 +154,7 @@ class Town:
     ) -> dict[str, Any]:
         """Put a question, let everybody in vote the same, count."""
         body = {"motion": motion, "words": "Shall we?", "easy_words": "Yes or no?"} | new
-        there = [one for one in self.members if await self.is_in(one)]
+        there = await self.there()
         seen = await self.post("/votes", there[0], body)
         vote = seen["votes"][-1]["id"]
         for one in among if among is not None else there:
@@ -156,6 +167,11 @@ class Town:
         """Say whether somebody is in the group now."""
         return bool((await self.get("/mine", one))["my_state"] == "in")
 
+    async def there(self) -> list[Member]:
+        """Return who is in the group now, in joining order."""
+        numbers = {one["number"] for one in (await self.get("", self.manager))["members"]}
+        return [one for one in self.members if one.number in numbers]
+
     async def costed(self, **changed: Any) -> UUID:
         """Get an offer and choose it."""
         offer = await self.offer(**changed)
@@ -167,10 +183,12 @@ class Town:
         until = (now() + timedelta(days=days)).isoformat()
         await self.post("/steps", self.members[0], {"to": "pledging", "promise_by": until})
 
-    async def promise(self, one: Member, pence: int = 10_000) -> Response:
-        """Let somebody promise; return the answer."""
+    async def promise(
+        self, one: Member, pence: int = 10_000, *, by: Account | Member | None = None
+    ) -> Response:
+        """Let somebody promise, or whoever acts for them; return the answer."""
         body = {"budget_id": str(one.budget.id), "amount_pence": pence}
-        return await self.send("POST", "/pledges", one, body)
+        return await self.send("POST", "/pledges", by or one, body)
 
     async def promise_all(self, pence: int = 10_000) -> None:
         """Let everybody promise the same."""
@@ -189,9 +207,9 @@ class Town:
 
     async def decide(self, who: Account, person: Member, **body: Any) -> None:
         """Give or refuse somebody's go-ahead."""
-        asked = [
-            one for one in await self.sign_offs(who) if one["person_id"] == str(person.story.id)
-        ]
+        assert self.pool_id is not None, "start a group first"
+        use = str(use_id(self.pool_id, person.budget.id))
+        asked = [one for one in await self.sign_offs(who) if one["subject_id"] == use]
         path = f"/v1/sign-offs/{asked[0]['id']}/decision"
         decision = {"outcome": "approved"} | body
         good(await self.maker.client.post(path, json=decision, headers=who.headers | key()))
@@ -199,9 +217,9 @@ class Town:
     async def approve_all(self, *, but: Sequence[Member] = ()) -> None:
         """Give every go-ahead but some."""
         workers = {"council": self.social_worker, "nhs": self.nurse}
-        for one in self.members:
+        for one in await self.there():
             body = one.budget.funder.body if one.budget.funder is not None else None
-            if body is not None and one not in but and await self.is_in(one):
+            if body is not None and one not in but:
                 await self.decide(workers[body], one)
         await self.advance()
 
@@ -229,7 +247,7 @@ class Town:
         await self.post(path, self.provider, {"what": "done"})
         seen = await self.get("", self.members[0])
         needed = seen["stages"][number - 1]["needed"]
-        there = [one for one in self.members if await self.is_in(one)]
+        there = await self.there()
         for one in there[:needed]:
             await self.post(path, one, {"what": "confirmed"})
         await self.advance()
@@ -280,9 +298,9 @@ class Town:
         return str((await self.get("", self.members[0]))["state"])
 
 
-async def found_town(maker: Maker, database: Database) -> Town:
-    """Found an area with its funders and staff."""
-    area = await maker.area()
+async def found_town(maker: Maker, database: Database, *, area: AreaOut | None = None) -> Town:
+    """Found an area, or settle in one, with its funders and staff."""
+    area = area or await maker.area()
     finance = await maker.account(area, "finance")
     return Town(
         maker=maker,

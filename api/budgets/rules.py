@@ -47,6 +47,13 @@ OTHER_WAYS = [
     "Ask for an advocate: someone on your side.",
 ]
 
+# Whoever is to be paid is not helped by paying with their own money.
+WAYS_TO_BE_PAID = [
+    "Other people's money can pay for this work: ask them.",
+    "Get advice about benefits before you say yes to pay.",
+    OTHER_WAYS[-1],
+]
+
 
 _PLAN = "This money is for what the plan says."
 _ONESELF = "Public money for support does not pay the person it is for, or whoever acts for them."
@@ -220,14 +227,19 @@ def _standing(facts: BudgetFacts, code: str) -> FunderRule | None:
 
 
 def _refused(
-    facts: BudgetFacts, rule: FunderRule | None, code: str, detail: str, who: str = ""
+    facts: BudgetFacts,
+    rule: FunderRule | None,
+    code: str,
+    detail: str,
+    who: str = "",
+    ways: Sequence[str] = OTHER_WAYS,
 ) -> Refusal:
     said = f" {facts.funder_called} says: {rule.words}" if rule is not None else ""
     return Conflict(
         rule=code,
         detail=detail + said,
         who_can_change_it=rule.who_can_change if rule is not None else who or _funder(facts),
-        what_else=OTHER_WAYS,
+        what_else=ways,
     )
 
 
@@ -261,6 +273,7 @@ def _not_oneself(
         "not-oneself",
         _ONESELF,
         _LAW,
+        WAYS_TO_BE_PAID,
     )
 
 

@@ -261,6 +261,29 @@ async def readable(request: Request[Any, Any, Any]) -> None:
         raise unreadable_text()
     if body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
         raise invalid("nested-too-deep", "body", "This has too many things inside one another.")
+    _as_said(request, body)
+
+
+_AS_TEXT = re.compile(r"Expected `(int|float|bool)[^,]*, got `str`(?: - at `\$\.?(.*)`)?")
+
+
+def _as_said(request: Request[Any, Any, Any], body: bytes) -> None:
+    """Refuse a number, or a yes or no, that was sent as text: the framework takes "10" for 10."""
+    field = request.route_handler.parsed_data_field
+    if field is None or not isinstance(field.annotation, type):
+        return
+    if not issubclass(field.annotation, msgspec.Struct):
+        return
+    try:
+        msgspec.json.decode(body, type=field.annotation)
+    except msgspec.ValidationError as error:
+        found = _AS_TEXT.match(str(error))
+        if found is not None:
+            message = f"Expected `{found[1]}`"
+            raise ValidationException(extra=[{"message": message, "key": found[2] or ""}]) from None
+    except msgspec.DecodeError:
+        # What is no JSON at all is told by the decoder itself.
+        return
 
 
 def _depth(body: bytes) -> int:

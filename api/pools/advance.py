@@ -16,7 +16,7 @@ from api.decisions import service as decisions
 from api.decisions.rules import Subject
 from api.decisions.schemas import AskSignOff, SignOffState
 from api.identity.rules import Actor
-from api.pools import delivery, exits, promises, queries, service, votes
+from api.pools import delivery, exits, promises, queries, rules, service, votes
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolOffer
@@ -43,7 +43,8 @@ async def advance(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUI
             return
         if (await groups.locked(tx, pool_id=pool_id)).pool.version == before:
             return
-    raise RuntimeError("a group that never comes to rest")
+    # So much at once is a large group: what is done so far is kept, and the rest comes after.
+    await groups.advance_later(tx, pool_id=pool_id, now=now)
 
 
 async def _one(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> None:
@@ -168,7 +169,7 @@ async def _go_ahead(
                 "offered_by": offer.called,
                 "sessions": offer.sessions,
                 "promised": in_words(share.amount_pence),
-                "for": sorted({str(line["purpose"]) for line in offer.lines}),
+                "for": sorted({rules.plain(str(line["purpose"])) for line in offer.lines}),
                 "checks_seen": offer.checks_seen,
             },
             amount_pence=share.amount_pence,

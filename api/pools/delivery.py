@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import insert, update
 
 from api.budgets import service as budgets
-from api.budgets.rules import PayeeFacts
+from api.budgets.rules import BudgetFacts, PayeeFacts
 from api.core.db import WriteSession
 from api.core.errors import Conflict, NotAllowed, Refusal, invalid, not_found
 from api.core.ids import new_id
@@ -35,7 +35,10 @@ _WEIGHT = 1_000_000
 async def name_body(
     tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID, new: NewBody
 ) -> PoolOut:
-    """Name the legal body that signs (law.md 7). Whoever names it does not pass the contract."""
+    """Name the legal body that signs (law.md 7). Whoever names it does not pass the contract.
+
+    Another body is another contract: it is voted on and passed anew.
+    """
     group = await groups.locked(tx, pool_id=pool_id)
     mine = await queries.me(tx, pool_id=pool_id)
     if mine is None or mine.state != "in":
@@ -66,12 +69,7 @@ async def approve(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUI
         raise rules.not_promising(group.state)
     offer = await groups.chosen_offer(tx, group)
     if actor.id in (offer.account_id, group.pool.body_named_by) or await _is_member(tx, group):
-        raise NotAllowed(
-            rule="two-others-approve",
-            detail="Whoever wrote it, is paid by it or takes part in it does not pass it.",
-            who_can_change_it="Nobody: two others do it, so that nobody passes their own.",
-            what_else=["Ask two others with that role in the area."],
-        )
+        raise rules.two_others()
     round_ = await approval_round(tx, group)
     if actor.id in await queries.approvals(tx, pool_id=pool_id, round_=round_):
         return await views.view(tx, actor=actor, pool_id=pool_id)
@@ -92,15 +90,15 @@ async def _is_member(tx: WriteSession, group: Group) -> bool:
 
 
 async def approval_round(tx: WriteSession, group: Group) -> int:
-    """Return the version at which everybody had a go-ahead: approvals and votes count from it."""
-    last = await queries.last_step(tx, pool_id=group.id, what="approved")
+    """Return the version from which approvals count: all had a go-ahead, the body was named."""
+    last = await queries.contract_step(tx, pool_id=group.id)
     assert last is not None, "an approved group has become so"
     return last.version
 
 
 async def ready_to_sign(tx: WriteSession, group: Group) -> bool:
-    """Say whether the vote has confirmed it and two have passed it, since all had a go-ahead."""
-    last = await queries.last_step(tx, pool_id=group.id, what="approved")
+    """Say whether the vote has confirmed it and two have passed it, as it now stands."""
+    last = await queries.contract_step(tx, pool_id=group.id)
     assert last is not None, "an approved group has become so"
     confirmed = any(
         vote.motion == "confirm" and vote.outcome == "passed" and vote.opened_at >= last.at
@@ -226,6 +224,8 @@ async def _may_say(
     """Return whose word it is: a member's id, or None for who offers it and for staff."""
     if new.what == "wages":
         groups.need_role(actor, group, "manager", "finance")
+        if me is not None or actor.id == (await groups.chosen_offer(tx, group)).account_id:
+            raise rules.two_others()
         return None
     if new.what == "done":
         offer = await groups.chosen_offer(tx, group)
@@ -360,6 +360,7 @@ async def _pay(
         for line in offer.lines
     ]
     parts = rules.split_lines(lines, shares, first=first)
+    of = {one.key: one for one in (*first, *shares)}
     paying = [one for one in rows if parts.get(one.pledge_id, 0) > 0]
     opened = await ledger.open_accounts(
         tx,
@@ -399,13 +400,20 @@ async def _pay(
                 payee_account_id=offer.account_id,
                 for_type="pool",
                 for_id=group.id,
-                purpose=str(offer.lines[0]["purpose"]),
+                purpose=_purpose(offer, of[one.pledge_id]),
                 from_account_id=one.share_id,
                 transfer_id=transfer_id,
             )
             for one, transfer_id in zip(paying, posted.ids, strict=True)
             if one.share_id is not None
         ],
+    )
+
+
+def _purpose(offer: PoolOffer, share: Share) -> str:
+    """Return what a payment is for: the first line of the offer that this money may pay."""
+    return next(
+        str(line["purpose"]) for line in offer.lines if str(line["purpose"]) in share.purposes
     )
 
 
@@ -416,12 +424,6 @@ async def _as_shares(
     accounts = await ledger.accounts(
         tx, ids=[one.share_id for one in rows if one.share_id is not None]
     )
-    payee = PayeeFacts(
-        key=offer.payee_key,
-        called=offer.called,
-        account_id=offer.account_id,
-        registered=offer.registered,
-    )
     known = await budgets.facts_of(tx, budget_ids=[one.budget_id for one in rows])
     first: list[Share] = []
     shares: list[Share] = []
@@ -429,12 +431,7 @@ async def _as_shares(
         if one.member_state == "paused" or one.share_id is None:
             continue
         left = accounts[one.share_id].available_pence
-        try:
-            may = promises.allowed(
-                known[one.budget_id], offer.lines, payee, amount_pence=1, now=now
-            )
-        except Refusal:
-            may = frozenset()
+        may = may_pay(known[one.budget_id], offer, now=now)
         if one.member_state == "out":
             may = frozenset(str(line["purpose"]) for line in offer.lines)
         made = Share(
@@ -446,6 +443,20 @@ async def _as_shares(
         )
         (first if one.member_state == "out" else shares).append(made)
     return first, shares
+
+
+def may_pay(facts: BudgetFacts, offer: PoolOffer, *, now: datetime) -> frozenset[str]:
+    """Return for which of an offer's purposes a budget may pay, as its rules are today."""
+    payee = PayeeFacts(
+        key=offer.payee_key,
+        called=offer.called,
+        account_id=offer.account_id,
+        registered=offer.registered,
+    )
+    try:
+        return promises.allowed(facts, offer.lines, payee, amount_pence=1, now=now)
+    except Refusal:
+        return frozenset()
 
 
 def weight(one: ShareRow, rows: Sequence[ShareRow], split: str) -> int:

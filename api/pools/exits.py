@@ -16,7 +16,7 @@ from api.core.errors import Conflict, not_found
 from api.identity.rules import Actor
 from api.ledger import service as ledger
 from api.ledger.rules import Step, Subject, Transfer
-from api.pools import delivery, promises, queries, rules, views
+from api.pools import delivery, promises, queries, rules, views, votes
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolMember, PoolOffer, PoolPledge
@@ -86,9 +86,10 @@ async def exit_by_staff(
 async def pause(
     tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID, new: Pausing
 ) -> PoolOut:
-    """Pause a group to keep somebody safe, or end the pause: by a manager or social worker.
+    """Pause a group to keep somebody safe, or end the pause: by a manager.
 
-    Nothing new is posted meanwhile and its clocks stand still; the others see only "paused".
+    Nothing new is posted meanwhile and its clocks stand still, those of promises and of votes;
+    the others see only "paused".
     """
     group = await groups.locked(tx, pool_id=pool_id)
     groups.need_role(actor, group, "manager")
@@ -96,8 +97,10 @@ async def pause(
     if new.paused == (paused_at is not None):
         return await views.view(tx, actor=actor, pool_id=pool_id)
     promise_by = group.pool.promise_by
-    if paused_at is not None and promise_by is not None:
-        promise_by += now - paused_at
+    if paused_at is not None:
+        if promise_by is not None:
+            promise_by += now - paused_at
+        await votes.longer(tx, group, by=now - paused_at)
     await groups.step(
         tx,
         group,

@@ -45,6 +45,18 @@ async def looked(tx: WriteSession, *, pool_id: UUID) -> Group:
     return await _group(tx, pool_id=pool_id, lock=None)
 
 
+async def inside(tx: WriteSession, *, pool_id: UUID) -> tuple[Group, PoolMember | None]:
+    """Return a group that the actor sees from inside, and the member that they are.
+
+    NotAllowed for somebody who left: what the others say and do is not theirs to read any more.
+    """
+    group = await looked(tx, pool_id=pool_id)
+    me = await queries.me(tx, pool_id=pool_id)
+    if me is not None and me.state == "out" and not await queries.inside(tx, pool_id=pool_id):
+        raise rules.left_it()
+    return group, me
+
+
 async def locked(tx: WriteSession, *, pool_id: UUID) -> Group:
     """Return a group, locked: nobody else moves it, promises to it or joins it meanwhile."""
     return await _group(tx, pool_id=pool_id, lock="change")

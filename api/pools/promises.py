@@ -29,7 +29,8 @@ from api.pools.models import PoolPledge
 from api.pools.rules import BEFORE_CONTRACT, RUNNING
 from api.pools.schemas import NewPledge, PledgeOut
 
-# The group's row is shared: promises go on side by side, and whoever moves the group waits.
+# The group's row is shared: promises go on side by side, and whoever moves the group waits. The
+# look itself comes after the lock, so that it sees whatever the promise had to wait for.
 _LOOK = text("SELECT * FROM pools_look(:pool, :budget, :key)").bindparams(
     bindparam("pool", type_=Uuid()), bindparam("budget", type_=Uuid())
 )

@@ -56,6 +56,9 @@ _NUMBER = text("SELECT pools_next_number(:pool)").bindparams(bindparam("pool", t
 _BALLOTS = text("SELECT * FROM pools_ballots(:vote)").bindparams(bindparam("vote", type_=Uuid()))
 _LET_IN = text("SELECT set_config('app.pool_let_in', :pool, true)")
 _OF_USE = text("SELECT * FROM pools_of_use(:use)").bindparams(bindparam("use", type_=Uuid()))
+_INSIDE = text("SELECT :pool = ANY (ARRAY(SELECT app_pools_seen()))").bindparams(
+    bindparam("pool", type_=Uuid())
+)
 _DUE = text("SELECT * FROM pools_due(:now)")
 _SPEAKING = text("person_id = ANY (ARRAY(SELECT app_speaking_people()))")
 
@@ -102,6 +105,11 @@ async def me(tx: AsyncSession, *, pool_id: UUID) -> PoolMember | None:
     found = select(PoolMember).where(PoolMember.pool_id == pool_id, _SPEAKING)
     row: PoolMember | None = await tx.scalar(found.execution_options(populate_existing=True))
     return row
+
+
+async def inside(tx: AsyncSession, *, pool_id: UUID) -> bool:
+    """Say whether the actor sees the group itself, and not only that they were in it."""
+    return bool(await tx.scalar(_INSIDE, {"pool": pool_id}))
 
 
 async def front(
@@ -193,11 +201,11 @@ async def steps(tx: AsyncSession, *, pool_id: UUID) -> list[PoolStep]:
     return list(await tx.scalars(found))
 
 
-async def last_step(tx: AsyncSession, *, pool_id: UUID, what: str) -> PoolStep | None:
-    """Return the last change of a kind."""
+async def contract_step(tx: AsyncSession, *, pool_id: UUID) -> PoolStep | None:
+    """Return the last change of what is signed: all had a go-ahead, or a body was named."""
     found: PoolStep | None = await tx.scalar(
         select(PoolStep)
-        .where(PoolStep.pool_id == pool_id, PoolStep.what == what)
+        .where(PoolStep.pool_id == pool_id, PoolStep.what.in_(("approved", "body_named")))
         .order_by(PoolStep.version.desc())
         .limit(1)
     )

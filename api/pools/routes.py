@@ -58,7 +58,7 @@ async def listed(
 @get("/{pool_id:uuid}", guards=SIGNED_IN, responses=ANSWERS)
 async def read(pool_id: FromPath[UUID], work: NamedDependency[Work]) -> PoolOut:
     """A group: its people, offers, votes, rules, stages, and how much is promised."""
-    return await work.write(views.view, actor=work.actor, pool_id=pool_id)
+    return await work.write(views.read, actor=work.actor, now=work.now, pool_id=pool_id)
 
 
 @get("/{pool_id:uuid}/mine", guards=SIGNED_IN, responses=ANSWERS)

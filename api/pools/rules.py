@@ -301,7 +301,7 @@ def unpayable(purpose: str) -> Refusal:
     """Return the refusal of a part that nobody's money, as it stands, may or can pay."""
     return Conflict(
         rule="money-for-each-part",
-        detail=f"The money that may be used for '{_plain(purpose)}' is not enough for that part.",
+        detail=f"The money that may be used for '{plain(purpose)}' is not enough for that part.",
         who_can_change_it="Members, by promising more; funders, by what a plan allows.",
         what_else=[
             "Ask a funder to look at a plan again.",
@@ -311,7 +311,8 @@ def unpayable(purpose: str) -> Refusal:
     )
 
 
-def _plain(code: str) -> str:
+def plain(code: str) -> str:
+    """Return a purpose's code as people read it."""
     return code.replace("_", " ")
 
 
@@ -363,6 +364,29 @@ def members_only() -> Refusal:
         detail="This is for the people of the group.",
         who_can_change_it="You can, by joining it while it is open.",
         what_else=["Join with POST /v1/pools/{id}/members."],
+    )
+
+
+def left_it() -> Refusal:
+    """Return the refusal of the group's page for somebody who left."""
+    return NotAllowed(
+        rule="members-only",
+        detail="You are not in this group now. What the others say and do is for its people.",
+        who_can_change_it="You can, by joining it again while it is open.",
+        what_else=[
+            "Your own part stays yours to read: GET /v1/pools/{id}/mine.",
+            "The money, yours and all, stays open to you: GET /v1/pools/{id}/books.",
+        ],
+    )
+
+
+def two_others() -> Refusal:
+    """Return the refusal of somebody who would pass what is theirs."""
+    return NotAllowed(
+        rule="two-others-approve",
+        detail="Whoever wrote it, is paid by it or takes part in it does not pass it.",
+        who_can_change_it="Nobody: two others do it, so that nobody passes their own.",
+        what_else=["Ask two others with that role in the area."],
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from api.areas import service as areas
 from api.core import audit
 from api.core.db import WriteSession
-from api.core.errors import Conflict, invalid, not_found
+from api.core.errors import Conflict, NotAllowed, invalid, not_found
 from api.core.ids import new_id
 from api.identity import service as identity
 from api.identity.rules import Actor, hashed, new_code, normal_code
@@ -146,6 +146,8 @@ async def join(
             tx, actor=actor, now=now, pool_id=pool_id, person_id=person_id, number=number, new=new
         )
     group = await groups.locked(tx, pool_id=pool_id)
+    if group.pool.paused_at is not None:
+        raise rules.paused()
     await groups.step(tx, group, actor=actor, now=now, what="joined", reason="own_wish")
     return await views.view(tx, actor=actor, pool_id=pool_id)
 
@@ -157,7 +159,7 @@ async def offer(
     writes down what somebody offered. A price never changes under a promise: a new version is
     voted on, and then everybody is asked again.
     """
-    offers, is_member = await _offerable(tx, pool_id=pool_id, new=new)
+    offers, is_member = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
     if len(offers) >= OFFERS_AT_MOST:
         raise invalid("offers-at-most", "offer", f"A group looks at {OFFERS_AT_MOST} offers.")
     offer_id = new_id()
@@ -202,7 +204,7 @@ async def offer(
 
 
 async def _offerable(
-    tx: WriteSession, *, pool_id: UUID, new: NewOffer
+    tx: WriteSession, *, actor: Actor, pool_id: UUID, new: NewOffer
 ) -> tuple[list[PoolOffer], bool]:
     """Return the offers there are, and whether the actor is a member; check what a type cannot.
 
@@ -226,7 +228,17 @@ async def _offerable(
         raise invalid("parts-of-sessions", "stages", "There are no more parts than sessions.")
     rules.check_registered({line.purpose for line in new.lines}, registered=new.registered)
     offers = await queries.offers(tx, pool_id=pool_id)
-    return offers, await queries.me(tx, pool_id=pool_id) is not None
+    mine = await queries.me(tx, pool_id=pool_id)
+    if mine is not None and mine.state != "in":
+        raise rules.members_only()
+    if mine is None and actor.kind != "person":
+        raise NotAllowed(
+            rule="account-to-be-paid",
+            detail="Whoever offers something to a group has an account, so that it can be paid.",
+            who_can_change_it="You can, by asking for an account.",
+            what_else=["Ask a member to write down what you offer."],
+        )
+    return offers, mine is not None
 
 
 async def say(

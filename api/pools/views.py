@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from api.areas import service as areas
+from api.budgets import service as budgets
 from api.budgets.rules import KIND_WORDS
 from api.core import audit
 from api.core.db import WriteSession
@@ -14,7 +15,7 @@ from api.decisions import service as decisions
 from api.decisions.rules import Subject
 from api.identity.rules import Actor
 from api.ledger import service as ledger
-from api.pools import exits, queries, rules
+from api.pools import delivery, exits, queries, rules
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolMember, PoolOffer, PoolPledge
@@ -42,17 +43,27 @@ from api.pools.schemas import (
 Flows = dict[UUID, dict[str, int]]
 
 
+async def read(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) -> PoolOut:
+    """Return a group. Whoever looks from outside it leaves a receipt with each of its people."""
+    seen = await view(tx, actor=actor, pool_id=pool_id)
+    if await queries.me(tx, pool_id=pool_id) is None:
+        for one in await queries.members(tx, pool_id=pool_id):
+            await audit.receipt(
+                tx, actor=actor, now=now, about_id=one.person_id, what="pool", object_id=pool_id
+            )
+    return seen
+
+
 async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
     """Return a group as its people, whoever offers to it, and the area's staff see it."""
-    group = await groups.looked(tx, pool_id=pool_id)
+    group, me = await groups.inside(tx, pool_id=pool_id)
     members = await queries.members(tx, pool_id=pool_id)
-    me = await queries.me(tx, pool_id=pool_id)
     offers = await queries.offers(tx, pool_id=pool_id)
     shares = await queries.shares(tx, pool_id=pool_id)
     chosen = next((one for one in offers if one.id == group.pool.offer_id), None)
     people = sum(1 for one in members if one.state == "in")
     approvals: list[UUID] = []
-    last = await queries.last_step(tx, pool_id=pool_id, what="approved")
+    last = await queries.contract_step(tx, pool_id=pool_id)
     if last is not None:
         approvals = await queries.approvals(tx, pool_id=pool_id, round_=last.version)
     messages = await queries.messages(tx, pool_id=pool_id)
@@ -76,7 +87,7 @@ async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
         ],
         choices=await _choices(tx, pool_id),
         votes=await _votes(tx, pool_id),
-        stages=await _stages(tx, pool_id, people),
+        stages=await _stages(tx, pool_id, {one.id for one in members if one.state == "in"}),
         promise_by=group.pool.promise_by,
         promised_pence=sum(
             one.amount_pence
@@ -121,12 +132,12 @@ async def mine(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) 
     pledges = await queries.pledges(tx, member_id=me.id)
     flows = await ledger.flows(tx, ids=[one.share_id for one in pledges if one.share_id])
     notice: dict[UUID, int] = {}
-    if me.state == "in" and group.state in RUNNING:
+    if me.state != "paused" and group.state in RUNNING:
         notice = await exits.notice_of(tx, group, me)
     states = await decisions.sign_off_states(
         tx, subjects=[Subject("pool_use", one.use_id) for one in pledges]
     )
-    purposes = await _purposes(tx, group)
+    purposes = await _purposes(tx, group, pledges, now=now)
     money = []
     for one in pledges:
         if one.ended_at is not None and one.share_id is None and one.state != "declined":
@@ -135,7 +146,13 @@ async def mine(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) 
         if one.body is not None and one.use_id in states:
             go_ahead = states[one.use_id].state
         money.append(
-            _money(one, flows, notice.get(one.id, 0), go_ahead=go_ahead, purposes=purposes)
+            _money(
+                one,
+                flows,
+                notice.get(one.id, 0),
+                go_ahead=go_ahead,
+                purposes=purposes.get(one.budget_id, []),
+            )
         )
     await audit.receipt(
         tx, actor=actor, now=now, about_id=me.person_id, what="pool_share", object_id=pool_id
@@ -151,7 +168,7 @@ async def mine(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) 
             MyEvent(what=one.what, amount_pence=one.amount_pence, words=one.words, at=one.at)
             for one in await queries.events(tx, member_id=me.id)
         ],
-        in_words=_in_words(money, group),
+        in_words=_in_words(money, group, me),
     )
 
 
@@ -183,6 +200,8 @@ async def books(tx: WriteSession, *, pool_id: UUID) -> Books:
     put_in, used = sum(one.put_in_pence for one in shares), sum(one.used_pence for one in shares)
     returned = sum(one.returned_pence for one in shares)
     left = sum(one.left_pence for one in shares)
+    # In no order that tells whose is whose.
+    shares.sort(key=lambda one: (not one.mine, -one.put_in_pence, one.left_pence))
     return Books(
         shares=shares,
         put_in_pence=put_in,
@@ -195,14 +214,15 @@ async def books(tx: WriteSession, *, pool_id: UUID) -> Books:
 
 async def history(tx: WriteSession, *, pool_id: UUID) -> History:
     """Return every change of a group. Members' reasons to go are not among them."""
-    await groups.looked(tx, pool_id=pool_id)
+    await groups.inside(tx, pool_id=pool_id)
     return History(
         items=[
             StepOut(
                 version=one.version,
                 what=one.what,
                 state=one.state,
-                role=one.role,
+                # Whoever leaves by their own wish, or by another's word, looks the same.
+                role="member" if one.what == "fewer" else one.role,
                 reason=one.reason,
                 words=one.words,
                 at=one.at,
@@ -277,11 +297,11 @@ async def _votes(tx: WriteSession, pool_id: UUID) -> list[VoteOut]:
     ]
 
 
-async def _stages(tx: WriteSession, pool_id: UUID, people: int) -> list[StageOut]:
+async def _stages(tx: WriteSession, pool_id: UUID, there: set[UUID]) -> list[StageOut]:
     words = await queries.stage_words(tx, pool_id=pool_id)
     last: dict[UUID, dict[UUID, str]] = {}
     for one in words:
-        if one.member_id is not None:
+        if one.member_id is not None and one.member_id in there:
             last.setdefault(one.stage_id, {})[one.member_id] = one.what
     return [
         StageOut(
@@ -293,18 +313,26 @@ async def _stages(tx: WriteSession, pool_id: UUID, people: int) -> list[StageOut
             confirmed_by=sum(
                 1 for what in last.get(one.id, {}).values() if what in ("confirmed", "settled")
             ),
-            needed=rules.confirmations_needed(people),
+            needed=rules.confirmations_needed(len(there)),
             paid_at=one.paid_at,
         )
         for one in await queries.stages(tx, pool_id=pool_id)
     ]
 
 
-async def _purposes(tx: WriteSession, group: Group) -> list[str]:
-    if group.pool.offer_id is None:
-        return []
+async def _purposes(
+    tx: WriteSession, group: Group, pledges: Sequence[PoolPledge], *, now: datetime
+) -> dict[UUID, list[str]]:
+    """Return by budget which lines of the offer its money may pay, as its rules are today."""
+    if group.pool.offer_id is None or not pledges:
+        return {}
     offer = await groups.chosen_offer(tx, group)
-    return sorted({f"{line['words']} ({line['purpose']})" for line in offer.lines})
+    known = await budgets.facts_of(tx, budget_ids=[one.budget_id for one in pledges])
+    may = {key: delivery.may_pay(facts, offer, now=now) for key, facts in known.items()}
+    return {
+        key: [str(line["words"]) for line in offer.lines if line["purpose"] in codes]
+        for key, codes in may.items()
+    }
 
 
 def _sums(flow: dict[str, int]) -> tuple[int, int, int]:
@@ -342,7 +370,7 @@ def _back_today(one: PoolPledge, left: int, notice: int) -> int:
     return max(0, left - notice) if one.state == "posted" else 0
 
 
-def _in_words(money: Sequence[MyMoney], group: Group) -> str:
+def _in_words(money: Sequence[MyMoney], group: Group, me: PoolMember) -> str:
     put_in, used = sum(one.put_in_pence for one in money), sum(one.used_pence for one in money)
     back = sum(one.back_today_pence for one in money)
     returned = sum(one.returned_pence for one in money)
@@ -354,8 +382,13 @@ def _in_words(money: Sequence[MyMoney], group: Group) -> str:
         said.append(f"You put in {in_words(put_in)}. {_pounds(used)} was used.")
     if returned:
         said.append(f"{in_words(returned)} went back to where it came from.")
-    if back and group.state != "closed":
+    left = sum(one.left_pence for one in money)
+    if me.state == "in" and back and group.state != "closed":
         said.append(f"If you left today you would get {in_words(back)} back.")
+    elif me.state == "out" and left:
+        said.append(f"{in_words(left)} is still here for your notice. What is not used comes back.")
+    elif me.state == "paused" and left:
+        said.append(f"{in_words(left)} is still here, and nothing is taken from it.")
     return " ".join(said) or "You have no money in this."
 
 

@@ -156,6 +156,16 @@ async def current_offers(tx: WriteSession, pool_id: UUID) -> list[PoolOffer]:
     return [one for one in offers if one.id not in replaced]
 
 
+async def longer(tx: WriteSession, group: Group, *, by: timedelta) -> None:
+    """Let an open vote end later, by as long as the group was paused."""
+    await tx.execute(
+        update(PoolVote)
+        .where(PoolVote.pool_id == group.id, PoolVote.ended_at.is_(None))
+        .values(closes_at=PoolVote.closes_at + by)
+        .execution_options(synchronize_session=False)
+    )
+
+
 async def close_due(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> Group:
     """End the open vote when its time is over or everybody has voted, and do what follows."""
     vote = next(
@@ -205,7 +215,8 @@ async def _chosen(
     """End a vote on offers. Another price than before means: everybody is asked again."""
     cast_by, citizens, people = figures
     order = [one.id for one in await current_offers(tx, group.id)]
-    for_offers = {UUID(key): n for key, n in counts.items() if key != "abstain"}
+    # Votes for an offer that a newer version has replaced meanwhile are for no offer any more.
+    for_offers = {one: counts[str(one)] for one in order if str(one) in counts}
     counted = cast_by >= rules.votes_needed(people) and citizens * 2 > cast_by
     won = rules.winner(for_offers, order) if counted and for_offers else None
     chosen = next(

@@ -11,19 +11,24 @@ Things = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Areas, staff, people and listings, as the files hold them."""
+    """Areas, staff, people, things to join and budgets, as the files hold them.
+
+    ``together`` is what people write and choose while they put money together.
+    """
 
     areas: Things
     staff: Things
     people: Things
     listings: Things
+    budgets: Things
+    together: dict[str, Any]
 
 
 def load() -> Content:
     """Read the demo's content."""
-    return Content(*(_read(name) for name in ("areas", "staff", "people", "listings")))
+    names = ("areas", "staff", "people", "listings", "budgets", "together")
+    return Content(*(_read(name) for name in names))
 
 
-def _read(name: str) -> Things:
-    things: Things = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return things
+def _read(name: str) -> Any:
+    return json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))

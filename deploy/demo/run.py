@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from api.core import clock
 from deploy import directories
 from deploy.cli.running import start_parts, start_workers
-from deploy.cli.world import World, prepare, with_database
-from deploy.demo import seed, story
+from deploy.cli.world import World, home, prepare, with_database
+from deploy.demo import money, pages, seed, story, telling, together, totals
+from deploy.demo.company import Company
 from deploy.demo.content import Content, load
 from deploy.local import Processes, StackError
 from deploy.migrate import plain
@@ -98,7 +99,9 @@ def run(
         story.ideas(out, seats, ideas, everybody=everybody, seconds=told.seconds["matching"])
         if directory is not None:
             story.real_ones(out, client, result)
-        story.ending(out, address, stays=stays)
+        company = Company(seats, content, stories, world, processes)
+        written = _together(out, company, told, result)
+        story.ending(out, address, written, stays=stays)
     result["seconds"] = told.seconds
     return result
 
@@ -177,3 +180,53 @@ def _gather(
     result["suggestions_with_reasons"] = sum(1 for idea in suggestions if idea["why_it_may_fit"])
     result["unmet"] = sum(len(one.unmet) for one in gathered)
     return gathered
+
+
+def _together(out: Console, company: Company, told: Told, result: dict[str, Any]) -> list[Path]:
+    """Parts 4 to 7: they put money together, to the last penny back; and the pages about it."""
+    people = len(company.members)
+    with told.part("budgets", "budgets", people) as progress:
+        together.open_budgets(company, progress)
+    with told.part("together", "making it", 2 * people) as progress:
+        made = together.make_it(company, progress)
+    telling.made(out, made)
+    with told.part("go_aheads", "go-aheads", len(company.script["wishes"])) as progress:
+        asked = together.ask_go_aheads(company, progress)
+    telling.go_aheads(out, company, asked)
+    with told.part("vote", "the vote", people) as progress:
+        voted = together.confirm(company, progress)
+    telling.voted(out, company, voted)
+    telling.moving(out, weeks=money.weeks_to_come(company))
+    with told.part("money", "the money", len(voted.group["stages"]) + 1) as progress:
+        spent = money.spend(company, progress)
+        refusal = money.next_term(company)
+        books = with_database(
+            company.world.settings,
+            lambda database: totals.count(
+                database, pool_id=company.pool_id, budgets=company.budgets
+            ),
+        )
+    telling.spent(out, company, spent, books, refusal)
+    result["pool"] = _figures(spent, books)
+    result["ledger"] = books.as_dict()
+    with told.part("pages", "pages"):
+        written = pages.write(
+            home() / "demo", company, asked=asked, voted=voted, spent=spent, refusal=refusal
+        )
+    result["pages"] = [str(one) for one in written]
+    return written
+
+
+def _figures(spent: money.Money, books: totals.Totals) -> dict[str, Any]:
+    """Return what came of the group, for a program."""
+    events = [{one["what"] for one in mine["events"]} for mine in spent.mine.values()]
+    return {
+        "closed": spent.group["state"] == "closed",
+        "members": sum(1 for one in events if "joined" in one),
+        "declined": sum(1 for one in events if "declined" in one),
+        "left": sum(1 for one in events if "left" in one),
+        "put_in_pence": books.put_in_pence,
+        "used_pence": books.used_pence,
+        "returned_pence": books.returned_pence,
+        "payments_confirmed": spent.confirmed["confirmed"],
+    }

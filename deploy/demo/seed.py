@@ -26,20 +26,42 @@ Progress = Callable[[int], None]
 
 
 class Seat:
-    """One signed-in person at the API."""
+    """One person at the API, signed in, and again whenever they were signed out meanwhile."""
 
     def __init__(self, client: httpx2.Client, who: str) -> None:
-        self._client = client
-        answer = client.post("/v1/sessions", json={"by": "demo", "who": who})
-        self._headers = {"Authorization": f"Bearer {_ok(answer)['token']}"}
+        self._client, self._who = client, who
+        self._headers = self._sign_in()
 
     def get(self, path: str) -> Any:
         """Return the JSON of an address."""
-        return _ok(self._client.get(path, headers=self._headers))
+        return _ok(self._send("GET", path))
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Post a body and return the JSON that comes back, None for an empty answer."""
-        return _ok(self._client.post(path, json=body, headers=self._headers))
+        return _ok(self._send("POST", path, body))
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Put a body and return the JSON that comes back."""
+        return _ok(self._send("PUT", path, body))
+
+    def refused(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Post what the rules do not allow and return how the API says so."""
+        answer = self._send("POST", path, body)
+        if answer.status_code < 400:
+            raise RuntimeError(f"the demo was not refused: {path}")
+        problem: dict[str, Any] = answer.json()
+        return problem
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+        answer = self._client.request(method, path, json=body, headers=self._headers)
+        if answer.status_code == 401:  # the clock has moved, and a sign-in lasts days
+            self._headers = self._sign_in()
+            answer = self._client.request(method, path, json=body, headers=self._headers)
+        return answer
+
+    def _sign_in(self) -> dict[str, str]:
+        answer = self._client.post("/v1/sessions", json={"by": "demo", "who": self._who})
+        return {"Authorization": f"Bearer {_ok(answer)['token']}"}
 
 
 class Seats:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ LONDON = ZoneInfo("Europe/London")
 TOLD_IN_FULL = "nadia"
 NOTHING_YET = "joe"
 WIDTH = 100
+LABEL = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,12 @@ class Ideas:
 
 def opening(out: Console) -> None:
     """Say what is about to happen."""
-    _line(out, "Some people near Stretford want a dance group. There isn't one yet. Watch.")
-    _line(out, "(Everyone is made up. The database, queue and worker are real, on this computer.)")
+    line(out, "Some people near Stretford want a dance group. There isn't one yet. Watch.")
+    line(
+        out,
+        "(Everyone is made up, and no real money moves. The database, queue and worker are real, "
+        "on this computer. Weeks pass when we say so.)",
+    )
 
 
 def who_is_here(out: Console, content: Content) -> None:
@@ -45,8 +51,8 @@ def who_is_here(out: Console, content: Content) -> None:
         town = settings["towns"].get(one["near"]) or settings["towns"][one["near"].split()[0]]
         if town not in towns:
             towns.append(town)
-    _head(out, 1, "WHO IS HERE")
-    _line(
+    head(out, 1, "WHO IS HERE")
+    line(
         out,
         f"{len(content.people)} people · {len(content.listings)} things to join · "
         + ", ".join(towns),
@@ -57,7 +63,7 @@ def two_questions(
     out: Console, seats: seed.Seats, content: Content, stories: dict[str, UUID]
 ) -> None:
     """Part 2: what some of them said."""
-    _head(out, 2, "TWO QUESTIONS")
+    head(out, 2, "TWO QUESTIONS")
     rows = [("", "[dim]What are you good at?[/dim]", "[dim]What do you want to do?[/dim]")]
     shown = [TOLD_IN_FULL, "mrs-adeyemi", NOTHING_YET]
     for key in shown:
@@ -70,8 +76,8 @@ def two_questions(
             )
         )
     out.print(Padding(_columns(*rows), (0, 0, 0, 3)))
-    _line(out, "Nobody was asked what is wrong with them.")
-    _line(out, f"({len(content.people) - len(shown)} more, with --people)", style="dim")
+    line(out, "Nobody was asked what is wrong with them.")
+    line(out, f"({len(content.people) - len(shown)} more, with --people)", style="dim")
 
 
 def ideas(
@@ -83,9 +89,9 @@ def ideas(
     seconds: float,
 ) -> None:
     """Part 3: one idea in full, and one honest "nothing here yet"."""
-    _head(out, 3, "IDEAS")
+    head(out, 3, "IDEAS")
     matched = sum(1 for one in gathered if one.suggestions)
-    _line(
+    line(
         out,
         f"We looked for {len(gathered)} people in {seconds:.0f} seconds, and found ideas for "
         f"{matched}.",
@@ -111,37 +117,40 @@ def real_ones(out: Console, client: httpx2.Client, result: dict[str, Any]) -> No
     }
     found = client.post("/v1/listings/search", json=body).json()["items"]
     result["found_by_search"] = len(found)
-    _line(out, "")
-    _line(
+    line(out, "")
+    line(
         out,
         f"{result['imported']:,} real organisations came in too ({result['import_errors']} rows "
         "could not be read, and are listed by ./kith import).",
     )
     for one in found:
-        _line(out, f'  "music" near Stretford: {one["name"]}, {_miles(one["distance_metres"])}')
-    _line(out, "They have not confirmed lately, so they can be found and are never suggested.")
+        line(out, f'  "music" near Stretford: {one["name"]}, {_miles(one["distance_metres"])}')
+    line(out, "They have not confirmed lately, so they can be found and are never suggested.")
 
 
-def ending(out: Console, address: str, *, stays: bool) -> None:
+def ending(out: Console, address: str, pages: list[Path], *, stays: bool) -> None:
     """What to open next, and what nobody has tested."""
-    _head(out, 4, "YOUR TURN")
+    head(out, 8, "YOUR TURN")
+    line(out, "Three pages to open in a browser, one for each of three people:")
+    for page in pages:
+        line(out, f"  {page}")
     if stays:
-        _line(out, f"Open {address}/docs: every address, and what it takes.")
-        _line(out, f"Things to join near Stretford: {address}/v1/listings?near=M32")
-        _line(
+        line(out, f"Open {address}/docs: every address, and what it takes.")
+        line(out, f"Things to join near Stretford: {address}/v1/listings?near=M32")
+        line(
             out,
             f"Sign in as any of them: POST {address}/v1/sessions "
             '{"by": "demo", "who": "nadia"}   (or joe, kay; sam, social worker; alan, who bakes)',
         )
-        _line(out, "Then GET /v1/me names their story, and /v1/people/ID/suggestions its ideas.")
-        _line(out, "Stop: Ctrl-C")
+        line(out, "Then GET /v1/me names their story, and /v1/people/ID/suggestions its ideas.")
+        line(out, "Stop: Ctrl-C")
     else:
-        _line(out, "It has stopped now. ./kith demo stays up, with every address at /docs.")
-        _line(out, "Everybody's ideas: ./kith demo --people     Next to read: README.md")
-    _line(
+        line(out, "It has stopped now. ./kith demo stays up, with every address at /docs.")
+        line(out, "Everybody's ideas: ./kith demo --people     Next to read: README.md")
+    line(
         out,
-        "Not here yet: first meetings, blocking and reporting, putting money together, real "
-        "sign-in, Shared Lives approval. No one who uses support has tested this.",
+        "Not here yet: first meetings, blocking and reporting, real sign-in, Shared Lives "
+        "approval. No one who uses support has tested this.",
         style="dim",
     )
 
@@ -151,14 +160,14 @@ def _idea(out: Console, one: Ideas, suggestion: dict[str, Any]) -> None:
     own = idea["kind"] == "own_offer"
     title = f"{one.story['called']}, meet {idea['who']}?" if own else idea["name"]
     words = f"{idea['who'] or idea['name']}, {idea['town']}: \u201c{idea['words']}\u201d"
-    _line(out, "")
-    _line(out, f"[bold]{title}[/bold]  {words}")
+    line(out, "")
+    line(out, f"[bold]{title}[/bold]  {words}")
     _reasons(out, "Why it may fit", suggestion["why_it_may_fit"])
     _reasons(out, "Why it may not", suggestion["why_it_may_not"])
     if suggestion["good_to_know"]:
-        _pair(out, "Good to know", suggestion["good_to_know"])
+        pair(out, "Good to know", suggestion["good_to_know"])
     _reasons(out, "We don't know", suggestion["we_do_not_know"])
-    _line(
+    line(
         out,
         "Nothing happens until both say yes. The first meeting is in a public place, with someone "
         "you trust if you like.",
@@ -167,56 +176,59 @@ def _idea(out: Console, one: Ideas, suggestion: dict[str, Any]) -> None:
 
 def _nothing_yet(out: Console, seats: seed.Seats, one: Ideas) -> None:
     name = one.story["called"]
-    _line(out, "")
+    line(out, "")
     if not one.unmet:
-        _line(out, f"{name} has ideas for everything he wants.")
+        line(out, f"{name} has ideas for everything he wants.")
         return
     want = one.unmet[0]
     asked = seats[one.key].post(
         "/v1/enquiries", {"area": seed.AREA, "words": "Nothing fits yet. Can somebody ring me?"}
     )
     due = datetime.fromisoformat(asked["due_at"]).astimezone(LONDON)
-    _line(out, f"[bold]{name}, nothing here for you yet.[/bold]  \u201c{want['words']}\u201d")
-    _line(
+    line(out, f"[bold]{name}, nothing here for you yet.[/bold]  \u201c{want['words']}\u201d")
+    line(
         out,
         f"We looked at {want['looked_at']} things and offers, {want['people_looked_at']} of them "
         f"other people's. {want['why']}",
     )
-    _line(out, want["next_look"])
-    _line(
+    line(out, want["next_look"])
+    line(
         out,
         f"{name} asked the front door too. A person at {asked['front_door']} answers by "
         f"{due:%A %-d %B}, even if it is still no.",
     )
-    _line(out, "You can: " + " ".join(want["you_can"][1:]))
+    line(out, "You can: " + " ".join(want["you_can"][1:]))
 
 
 def _briefly(out: Console, one: Ideas) -> None:
-    _line(out, "")
-    _line(out, f"[bold]{one.story['called']}, {one.story['town']}[/bold]")
+    line(out, "")
+    line(out, f"[bold]{one.story['called']}, {one.story['town']}[/bold]")
     if one.story["ask_by"] is not None:
         by = datetime.fromisoformat(one.story["ask_by"]).astimezone(LONDON)
-        _line(out, f"Not asked yet. Somebody asks by {by:%A %-d %B}.")
+        line(out, f"Not asked yet. Somebody asks by {by:%A %-d %B}.")
         return
-    _line(out, f"Good at {_quoted(one.story['good_at'])}  Wants {_quoted(one.story['want_to'])}")
+    line(out, f"Good at {_quoted(one.story['good_at'])}  Wants {_quoted(one.story['want_to'])}")
     for suggestion in one.suggestions:
         idea, why = suggestion["idea"], suggestion["why_it_may_fit"]
-        _line(out, f"  · {idea['name']} ({idea['town']}): {why[0]['words']}")
+        line(out, f"  · {idea['name']} ({idea['town']}): {why[0]['words']}")
     for want in one.unmet:
-        _line(
+        line(
             out, f"  · nothing here yet for \u201c{want['words']}\u201d {want['why']}", style="dim"
         )
 
 
 def _reasons(out: Console, label: str, reasons: list[dict[str, Any]]) -> None:
     if reasons:
-        _pair(out, label, " ".join(one["words"] for one in reasons))
+        pair(out, label, " ".join(one["words"] for one in reasons))
 
 
-def _pair(out: Console, label: str, words: str) -> None:
-    text = Text(f"{label:<16}", style="dim")
-    text.append(words, style="not dim")
-    out.print(Padding(text, (0, 0, 0, 5)))
+def pair(out: Console, label: str, words: str) -> None:
+    """Print a label and what belongs to it."""
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=LABEL)
+    row.add_column()
+    row.add_row(Text(label, style="dim"), Text(words))
+    out.print(Padding(row, (0, 0, 0, 5)))
 
 
 def _quoted(statements: list[dict[str, Any]]) -> str:
@@ -227,7 +239,8 @@ def _miles(metres: int) -> str:
     return f"{metres / 1609.344:.1f} miles"
 
 
-def _head(out: Console, number: int, words: str) -> None:
+def head(out: Console, number: int, words: str) -> None:
+    """Print the head of a part."""
     out.print()
     out.print(f"[bold cyan]{number}  {words}[/bold cyan]")
 
@@ -241,5 +254,6 @@ def _columns(*rows: tuple[str, str, str]) -> Table:
     return table
 
 
-def _line(out: Console, words: str, *, style: str = "") -> None:
+def line(out: Console, words: str, *, style: str = "") -> None:
+    """Print a line of the story, wrapped."""
     out.print(Padding(Text.from_markup(words, style=style), (0, 0, 0, 3)))

@@ -11,7 +11,7 @@ from hypothesis import settings as rounds
 from hypothesis import strategies as st
 
 from tests.make import Account, Maker, Story, bearer
-from tests.properties.crowd import Reader, looking
+from tests.properties.readers import Reader, looking
 
 pytestmark = pytest.mark.anyio
 

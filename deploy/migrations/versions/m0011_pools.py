@@ -305,6 +305,12 @@ BEGIN
         RAISE EXCEPTION 'a promise has its time' USING ERRCODE = 'check_violation',
             CONSTRAINT = 'pools_pledge_in_order';
     END IF;
+    IF NOT EXISTS (SELECT FROM pool_members m WHERE m.id = NEW.member_id
+        AND m.pool_id = NEW.pool_id AND m.person_id = NEW.person_id AND m.state = 'in')
+    THEN
+        RAISE EXCEPTION 'a promise is of somebody in the group'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
+    END IF;
     IF (SELECT count(DISTINCT c.topic) FROM pool_choices c WHERE c.pool_id = NEW.pool_id) < 6 THEN
         RAISE EXCEPTION 'the six rules are chosen before the first pound'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'pools_pledge_in_order';
@@ -330,14 +336,18 @@ CREATE TRIGGER approver BEFORE INSERT ON pool_approvals
     FOR EACH ROW EXECUTE FUNCTION pools_approver();
 """
 
-# Who sees what. Members see each other's name in the group and whether they are in; promises,
-# ballots and why somebody went are the person's own, and the staff's who keep the money in order.
+# Who sees what. Members see each other's name in the group and whether they are in. Promises are
+# the person's own and the staff's who keep the money in order; why somebody went is the person's
+# and the managers'; a ballot is the person's alone. Whoever left still finds the group (known) with
+# what it offered and their own part, and nothing of what the others say and do.
 VISIBILITY = """
 CREATE FUNCTION app_pools_mine() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT m.pool_id FROM pool_members m WHERE m.person_id IN (SELECT app_speaking_people())
+    SELECT m.pool_id FROM pool_members m
+        WHERE m.person_id IN (SELECT app_speaking_people()) AND m.state <> 'out'
     UNION ALL SELECT m.pool_id FROM pool_members m JOIN budgets b ON b.person_id = m.person_id
-        WHERE b.id IN (SELECT a.budget_id FROM app_budget_authorities('promise') a
+        WHERE m.state <> 'out' AND b.id IN (
+            SELECT a.budget_id FROM app_budget_authorities('promise') a
             WHERE app_actor_kind() = 'person' AND a.account_id = app_actor_id())
 $$;
 CREATE FUNCTION app_pools_kept() RETURNS SETOF uuid
@@ -353,6 +363,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UNION ALL SELECT app_pools_kept()
     UNION ALL SELECT o.pool_id FROM pool_offers o
         WHERE app_actor_kind() = 'person' AND o.account_id = app_actor_id()
+$$;
+CREATE FUNCTION app_pools_known() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT app_pools_seen()
+    UNION ALL SELECT m.pool_id FROM pool_members m
+        WHERE m.person_id IN (SELECT app_speaking_people()) AND m.state = 'out'
 $$;
 CREATE FUNCTION pools_front(p_pool uuid, p_invite bytea, p_joining boolean)
 RETURNS TABLE (id uuid, area_id uuid, name text, summary text, state text, people bigint,
@@ -396,7 +412,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         g.amount_pence, g.hold_id, g.budget_account_id, g.source_key, g.share_id, g.state
     FROM pool_pledges g JOIN pool_members m ON m.id = g.member_id
     WHERE g.pool_id = p_pool AND (g.ended_at IS NULL OR g.share_id IS NOT NULL)
-        AND p_pool IN (SELECT app_pools_seen())
+        AND p_pool IN (SELECT app_pools_known())
     ORDER BY m.number, g.id
 $$;
 CREATE FUNCTION pools_look(p_pool uuid, p_budget uuid, p_key text) RETURNS TABLE (pool_id uuid,
@@ -408,12 +424,16 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
-    v_facts jsonb := budget_facts(p_budget);
+    v_facts jsonb;
     v_stopped timestamptz;
 BEGIN
     IF NOT EXISTS (SELECT FROM app_pools_seen() s WHERE s = p_pool) THEN RETURN; END IF;
-    PERFORM FROM pools WHERE id = p_pool FOR SHARE;
-    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool}', ARRAY[p_pool]) g;
+    PERFORM FROM pools p WHERE p.id = p_pool FOR SHARE;
+    PERFORM FROM pool_pledges l WHERE l.pool_id = p_pool AND l.budget_id = p_budget
+        AND l.ended_at IS NULL FOR NO KEY UPDATE;
+    v_facts := budget_facts(p_budget);
+    SELECT min(g.since) INTO v_stopped FROM decisions_guard('{pool,budget,person}',
+        ARRAY[p_pool, p_budget, (v_facts ->> 'person_id')::uuid]) g;
     RETURN QUERY SELECT p.id, p.state, p.promise_by, p.paused_at, p.offer_id, o.lines, o.called,
         o.account_id, o.payee_key, o.registered, v_facts, m.id, m.state, k.id, k.request_hash,
         l.id, l.hold_id, (SELECT c.choice FROM pool_choices c WHERE c.pool_id = p.id
@@ -429,7 +449,8 @@ END $$;
 CREATE FUNCTION pools_ballots(p_vote uuid) RETURNS TABLE (choice text, citizen boolean,
     ballots bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT b.choice, b.citizen, count(*) FROM pool_ballots b
+    SELECT b.choice, b.citizen, count(*)
+    FROM pool_ballots b JOIN pool_members m ON m.id = b.member_id AND m.state = 'in'
     WHERE b.vote_id = p_vote AND b.pool_id IN (SELECT app_pools_seen()) GROUP BY 1, 2
 $$;
 CREATE FUNCTION pools_of_use(p_use uuid) RETURNS SETOF uuid
@@ -450,51 +471,99 @@ $$;
 
 POLICIES = """
 ALTER TABLE pools ENABLE ROW LEVEL SECURITY;
-CREATE POLICY seen ON pools FOR SELECT TO kith_app
-    USING (id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY known ON pools FOR SELECT TO kith_app
+    USING (id = ANY (ARRAY(SELECT app_pools_known())));
 CREATE POLICY started ON pools FOR INSERT TO kith_app
     WITH CHECK (started_by = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY moved ON pools FOR UPDATE TO kith_app
-    USING (id = ANY (ARRAY(SELECT app_pools_seen())));
+    USING (id = ANY (ARRAY(SELECT app_pools_known())));
 ALTER TABLE pool_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON pool_members FOR SELECT TO kith_app
-    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen()))
+        OR person_id = ANY (ARRAY(SELECT app_speaking_people())));
 CREATE POLICY joined ON pool_members FOR INSERT TO kith_app
     WITH CHECK (person_id = ANY (ARRAY(SELECT app_speaking_people()))
         AND pool_id::text = current_setting('app.pool_let_in', true));
-ALTER TABLE pool_offers ENABLE ROW LEVEL SECURITY;
-CREATE POLICY seen ON pool_offers FOR SELECT TO kith_app
-    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
-CREATE POLICY offered ON pool_offers FOR INSERT TO kith_app
-    WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_mine()))
-        OR (account_id = app_actor_id()
-            AND (pool_id = ANY (ARRAY(SELECT app_pools_seen()))
-                OR pool_id::text = current_setting('app.pool_let_in', true))));
 CREATE POLICY changed ON pool_members FOR UPDATE TO kith_app
     USING (person_id = ANY (ARRAY(SELECT app_speaking_people()))
         OR pool_id = ANY (ARRAY(SELECT app_pools_kept())));
+ALTER TABLE pool_member_events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON pool_member_events FOR SELECT TO kith_app
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people()))
+        OR (app_actor_kind() = 'task' AND pool_id = app_subject_id())
+        OR EXISTS (SELECT FROM pools p WHERE p.id = pool_id
+            AND p.area_id = ANY (ARRAY(SELECT app_areas_as('manager')))));
+CREATE POLICY happened ON pool_member_events FOR INSERT TO kith_app
+    WITH CHECK (actor_id = app_actor_id()
+        AND (person_id = ANY (ARRAY(SELECT app_speaking_people()))
+            OR pool_id = ANY (ARRAY(SELECT app_pools_kept()))));
+ALTER TABLE pool_steps ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_steps FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY taken ON pool_steps FOR INSERT TO kith_app
+    WITH CHECK (actor_id = app_actor_id() AND pool_id = ANY (ARRAY(SELECT app_pools_known())));
+ALTER TABLE pool_choices ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_choices FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY agreed ON pool_choices FOR INSERT TO kith_app
+    WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_mine())));
+ALTER TABLE pool_offers ENABLE ROW LEVEL SECURITY;
+CREATE POLICY known ON pool_offers FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_known())));
+CREATE POLICY offered ON pool_offers FOR INSERT TO kith_app
+    WITH CHECK (CASE WHEN account_id IS NULL THEN pool_id = ANY (ARRAY(SELECT app_pools_mine()))
+        ELSE account_id = app_actor_id() AND (pool_id = ANY (ARRAY(SELECT app_pools_known()))
+            OR pool_id::text = current_setting('app.pool_let_in', true)) END);
+ALTER TABLE pool_messages ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_messages FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY said ON pool_messages FOR INSERT TO kith_app
+    WITH CHECK (CASE by WHEN 'provider' THEN EXISTS (SELECT FROM pool_offers o
+            WHERE o.id = offer_id AND o.account_id = app_actor_id())
+        ELSE pool_id = ANY (ARRAY(SELECT app_pools_mine())) END);
+ALTER TABLE pool_votes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_votes FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY put ON pool_votes FOR INSERT TO kith_app
+    WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_mine())));
+CREATE POLICY counted ON pool_votes FOR UPDATE TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_kept())));
+ALTER TABLE pool_ballots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON pool_ballots FOR SELECT TO kith_app
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people())));
+CREATE POLICY cast_by_oneself ON pool_ballots FOR INSERT TO kith_app
+    WITH CHECK (person_id = ANY (ARRAY(SELECT app_speaking_people())));
+ALTER TABLE pool_pledges ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON pool_pledges FOR SELECT TO kith_app
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people()))
+        OR pool_id = ANY (ARRAY(SELECT app_pools_kept()))
+        OR budget_id = ANY (ARRAY(SELECT app_budgets_as('promise'))));
+CREATE POLICY promised ON pool_pledges FOR INSERT TO kith_app
+    WITH CHECK (budget_id = ANY (ARRAY(SELECT app_budgets_as('promise'))));
+CREATE POLICY ended ON pool_pledges FOR UPDATE TO kith_app
+    USING (person_id = ANY (ARRAY(SELECT app_speaking_people()))
+        OR pool_id = ANY (ARRAY(SELECT app_pools_kept()))
+        OR budget_id = ANY (ARRAY(SELECT app_budgets_as('promise'))));
+ALTER TABLE pool_stages ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_stages FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY planned ON pool_stages FOR INSERT TO kith_app
+    WITH CHECK (app_actor_kind() = 'task' AND pool_id = app_subject_id());
+CREATE POLICY went_on ON pool_stages FOR UPDATE TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+ALTER TABLE pool_stage_words ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON pool_stage_words FOR SELECT TO kith_app
+    USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
+CREATE POLICY said ON pool_stage_words FOR INSERT TO kith_app
+    WITH CHECK (actor_id = app_actor_id() AND pool_id = ANY (ARRAY(SELECT app_pools_seen()))
+        AND (member_id IS NULL OR EXISTS (SELECT FROM pool_members m WHERE m.id = member_id
+            AND m.person_id = ANY (ARRAY(SELECT app_speaking_people())))));
 ALTER TABLE pool_approvals ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON pool_approvals FOR SELECT TO kith_app
     USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));
-CREATE POLICY approved ON pool_approvals FOR INSERT TO kith_app
+CREATE POLICY passed ON pool_approvals FOR INSERT TO kith_app
     WITH CHECK (account_id = app_actor_id() AND pool_id = ANY (ARRAY(SELECT app_pools_kept())));
 """
-
-# Tables that open to whoever sees the group, and those that are the person's own.
-OPEN_TABLES = (
-    "pool_steps",
-    "pool_choices",
-    "pool_messages",
-    "pool_votes",
-    "pool_stages",
-    "pool_stage_words",
-)
-OWN_TABLES = ("pool_member_events", "pool_pledges", "pool_ballots")
-CHANGED = {
-    "pool_votes": "outcome, counts, ended_at",
-    "pool_stages": "state, done_at, confirmed_at, paid_at",
-    "pool_pledges": "state, share_id, ended_at",
-}
 
 GRANTS = """
 REVOKE ALL ON FUNCTION pools_move, pools_told, pools_pledge_in_order, pools_approver FROM PUBLIC;
@@ -504,6 +573,9 @@ GRANT SELECT, INSERT ON pools, pool_members, pool_member_events, pool_steps, poo
 GRANT UPDATE (state, version, invite_hash, offer_id, promise_by, body_called, body_named_by,
     paused_at) ON pools TO kith_app;
 GRANT UPDATE (state) ON pool_members TO kith_app;
+GRANT UPDATE (closes_at, outcome, counts, ended_at) ON pool_votes TO kith_app;
+GRANT UPDATE (state, done_at, confirmed_at, paid_at) ON pool_stages TO kith_app;
+GRANT UPDATE (state, share_id, ended_at) ON pool_pledges TO kith_app;
 """
 
 DOWN = """
@@ -512,50 +584,14 @@ DROP TABLE pool_approvals, pool_stage_words, pool_stages, pool_pledges, pool_bal
 ALTER TABLE pools DROP CONSTRAINT fk_pools_offer_id_id;
 DROP TABLE pool_offers, pools CASCADE;
 DROP FUNCTION pools_due, pools_of_use, pools_look, pools_ballots, pools_shares,
-    pools_next_number, pools_open, pools_front, app_pools_seen, app_pools_kept,
+    pools_next_number, pools_open, pools_front, app_pools_known, app_pools_seen, app_pools_kept,
     app_pools_mine, pools_approver, pools_pledge_in_order, pools_told, pools_move;
 """
 
 
-def _policies() -> str:
-    """Return the policies of the tables that are alike."""
-    made = []
-    for table in OPEN_TABLES:
-        made.append(
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
-            f"CREATE POLICY seen ON {table} FOR SELECT TO kith_app"
-            " USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));"
-            f"CREATE POLICY added ON {table} FOR INSERT TO kith_app"
-            " WITH CHECK (pool_id = ANY (ARRAY(SELECT app_pools_seen())));"
-        )
-        if table in CHANGED:
-            made.append(
-                f"CREATE POLICY changed ON {table} FOR UPDATE TO kith_app"
-                " USING (pool_id = ANY (ARRAY(SELECT app_pools_seen())));"
-            )
-    for table in OWN_TABLES:
-        acts = " OR budget_id = ANY (ARRAY(SELECT app_budgets_as('promise')))"
-        own = (
-            "(person_id = ANY (ARRAY(SELECT app_speaking_people()))"
-            " OR pool_id = ANY (ARRAY(SELECT app_pools_kept()))"
-            f"{acts if table == 'pool_pledges' else ''})"
-        )
-        made.append(
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
-            f"CREATE POLICY own ON {table} FOR SELECT TO kith_app USING {own};"
-            f"CREATE POLICY added ON {table} FOR INSERT TO kith_app WITH CHECK {own};"
-        )
-        if table in CHANGED:
-            made.append(f"CREATE POLICY changed ON {table} FOR UPDATE TO kith_app USING {own};")
-    made += [
-        f"GRANT UPDATE ({columns}) ON {table} TO kith_app;" for table, columns in CHANGED.items()
-    ]
-    return "".join(made)
-
-
 def upgrade() -> None:
     """Make what groups need."""
-    for statements in (TABLES, GUARDS, VISIBILITY, POLICIES, _policies(), GRANTS):
+    for statements in (TABLES, GUARDS, VISIBILITY, POLICIES, GRANTS):
         op.execute(statements)
 
 

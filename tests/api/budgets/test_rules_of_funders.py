@@ -126,6 +126,8 @@ def test_public_money_pays_neither_oneself_nor_a_relative_at_home_whatever_a_fun
     refusal = refused(budget(), payee=ONESELF)
     assert refusal.rule == "not-oneself"
     assert "Regulations 2014" in refusal.who_can_change_it
+    assert "Use your own money." not in refusal.what_else  # paying oneself is no way to be paid
+    assert any("benefits" in way for way in refusal.what_else)
     refusal = refused(budget(), payee=RELATIVE)
     assert refusal.rule == "no-household-relative"
     assert "in writing" in refusal.who_can_change_it
