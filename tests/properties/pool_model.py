@@ -186,7 +186,7 @@ class Watch:
         _holds(seen, ran=ran)
         _shares(seen)
         _steps(before, seen)
-        _votes(seen)
+        _votes(before, seen)
         _people(before, seen)
         _stages(before, seen)
         _payments(seen)
@@ -292,16 +292,25 @@ def _steps(before: Seen, seen: Seen) -> None:
         assert not moved or following.state in MOVES[one.state], f"{one} > {following}"
 
 
-def _votes(seen: Seen) -> None:
-    """What was counted are the ballots that were given, one a person."""
-    ballots: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for one in seen.ballots:
-        ballots[one.vote_id][one.choice] += 1
+def _votes(before: Seen, seen: Seen) -> None:
+    """What was counted are the ballots of those who were in, one a person, and it stays so."""
+    ended = {one.id: one.counts for one in before.votes if one.ended_at is not None}
     for vote in seen.votes:
-        if vote.ended_at is not None:
-            assert dict(ballots[vote.id]) == vote.counts, (
-                f"a vote was given and not counted: {vote}"
-            )
+        if vote.id in ended:
+            assert vote.counts == ended[vote.id], f"an ended vote was counted again: {vote}"
+        elif vote.ended_at is not None:
+            # Who was put out by the very act that counted was in or out when it did.
+            most, least = _given(seen, vote.id, before.inside), _given(seen, vote.id, seen.inside)
+            counts = Counter(vote.counts)
+            assert least <= counts <= most, f"a vote was given and not counted: {vote}"
+
+
+def _given(seen: Seen, vote_id: UUID, inside: list[Any]) -> Counter[str]:
+    """Return the ballots of these people by choice."""
+    there = {one.id for one in inside}
+    return Counter(
+        one.choice for one in seen.ballots if one.vote_id == vote_id and one.member_id in there
+    )
 
 
 def _people(before: Seen, seen: Seen) -> None:
@@ -366,14 +375,7 @@ def _held_back(before: Seen, seen: Seen) -> None:
     if paused or stopped:
         assert not more["pool.promised"], "money was promised meanwhile"
         assert not more["pool.signed"], "shares were made meanwhile"
-        forward = {
-            "promises_opened",
-            "review_asked",
-            "approved",
-            "signed",
-            "passed",
-            "share_joined",
-        }
+        forward = {"promises_opened", "review_asked", "approved", "signed", "passed", "share_joined"}
         assert not forward & {one.what for one in new}, f"moved on meanwhile: {new}"
     if paused:
         for stage in seen.stages:
@@ -412,7 +414,9 @@ def _signed(seen: Seen, signed: Any) -> None:
     ), "no vote confirmed what is signed"
     never = {offer.account_id, seen.pool.body_named_by, *(one.account_id for one in seen.members)}
     passed = {
-        one.actor_id for one in earlier if one.what == "passed" and one.version > since.version
+        one.actor_id
+        for one in earlier
+        if one.what == "passed" and one.version > since.version
     }
     assert len(passed - never) >= 2, f"passed by {passed}, of whom {never} do not count"
 

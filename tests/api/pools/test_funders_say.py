@@ -8,19 +8,11 @@ import pytest
 
 from api.decisions import service as decisions
 from api.identity.rules import Task
-from tests.api.pools.neighbours import SMALL, Neighbours
+from tests.api.pools.neighbours import NO, SMALL, Neighbours
 from tests.groups import OFFER, Member, Town
 from tests.make import Account, good, key, now, refused
 
 pytestmark = pytest.mark.anyio
-
-NO: dict[str, Any] = {
-    "outcome": "declined",
-    "ground": "plan_fit",
-    "words": "Dancing waits for the physio's letter.",
-    "who_can_change": "The care team, at your review.",
-    "rings_by": (now() + timedelta(days=3)).date().isoformat(),
-}
 
 
 async def own_sign_off(group: Town, one: Member) -> dict[str, Any]:
