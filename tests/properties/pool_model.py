@@ -186,7 +186,7 @@ class Watch:
         _holds(seen, ran=ran)
         _shares(seen)
         _steps(before, seen)
-        _votes(seen)
+        _votes(before, seen)
         _people(before, seen)
         _stages(before, seen)
         _payments(seen)
@@ -292,14 +292,21 @@ def _steps(before: Seen, seen: Seen) -> None:
         assert not moved or following.state in MOVES[one.state], f"{one} > {following}"
 
 
-def _votes(seen: Seen) -> None:
-    """What was counted are the ballots that were given, one a person."""
-    ballots: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for one in seen.ballots:
-        ballots[one.vote_id][one.choice] += 1
-    for vote in seen.votes:
-        if vote.ended_at is not None:
-            assert dict(ballots[vote.id]) == vote.counts, f"a vote was given and not counted: {vote}"
+def _votes(before: Seen, seen: Seen) -> None:
+    """What was counted are the ballots of those who are in, one a person, and none is forgotten."""
+    there = {one.id for one in before.inside} & {one.id for one in seen.inside}
+    open_before = {one.id for one in before.votes if one.ended_at is None}
+    for vote in (one for one in seen.votes if one.ended_at is not None):
+        ballots = [one for one in seen.ballots if one.vote_id == vote.id]
+        given = Counter(one.choice for one in ballots)
+        counted = Counter(vote.counts)
+        assert counted <= given, f"counted, and not given: {vote}, {given}"
+        if vote.id in open_before or vote not in before.votes:
+            stay = Counter(one.choice for one in ballots if one.member_id in there)
+            assert stay <= counted, f"given, and not counted: {vote}, {stay}"
+        else:
+            was = sum(1 for one in before.ballots if one.vote_id == vote.id)
+            assert len(ballots) == was, f"given after the count: {vote}"
 
 
 def _people(before: Seen, seen: Seen) -> None:
@@ -364,7 +371,14 @@ def _held_back(before: Seen, seen: Seen) -> None:
     if paused or stopped:
         assert not more["pool.promised"], "money was promised meanwhile"
         assert not more["pool.signed"], "shares were made meanwhile"
-        forward = {"promises_opened", "review_asked", "approved", "signed", "passed", "share_joined"}
+        forward = {
+            "promises_opened",
+            "review_asked",
+            "approved",
+            "signed",
+            "passed",
+            "share_joined",
+        }
         assert not forward & {one.what for one in new}, f"moved on meanwhile: {new}"
     if paused:
         for stage in seen.stages:
@@ -403,9 +417,7 @@ def _signed(seen: Seen, signed: Any) -> None:
     ), "no vote confirmed what is signed"
     never = {offer.account_id, seen.pool.body_named_by, *(one.account_id for one in seen.members)}
     passed = {
-        one.actor_id
-        for one in earlier
-        if one.what == "passed" and one.version > since.version
+        one.actor_id for one in earlier if one.what == "passed" and one.version > since.version
     }
     assert len(passed - never) >= 2, f"passed by {passed}, of whom {never} do not count"
 
