@@ -500,7 +500,7 @@ class Acts:
         open_ = [one for one in self.seen.stages if one.state not in ("paid", "cancelled")]
         for stage in open_:
             if stage.state == "short":
-                return self.purposes(r, all_of_them=True)
+                return self._when_short(r)
             if stage.state != "confirmed":
                 last = {w.member_id: w.what for w in self.seen.words if w.stage_id == stage.id}
                 disputing = [key for key, what in last.items() if what == "disputed"]
@@ -510,6 +510,16 @@ class Acts:
         return None
 
     _from_delivering = _from_contracted
+
+    def _when_short(self, r: Random) -> Act | None:
+        """Money that may be used is missing: plans change, holds end, people join or do less."""
+        chances = (
+            lambda: self.purposes(r, all_of_them=True),
+            lambda: self.thaw(r),
+            lambda: self.advance(r),
+            lambda: self._voted(r, "shrink"),
+        )
+        return r.choice(chances)()
 
     def _word(
         self, r: Random, stage: Any, last: dict[UUID, str], disputing: list[UUID]
