@@ -264,11 +264,13 @@ async def readable(request: Request[Any, Any, Any]) -> None:
     _as_said(request, body)
 
 
-_AS_TEXT = re.compile(r"Expected `(int|float|bool)[^,]*, got `str`(?: - at `\$\.?(.*)`)?")
+_AS_ELSE = re.compile(r"Expected `(int|float|bool)[^,]*, got `\w+`(?: - at `\$\.?(.*)`)?")
 
 
 def _as_said(request: Request[Any, Any, Any], body: bytes) -> None:
-    """Refuse a number, or a yes or no, that was sent as text: the framework takes "10" for 10."""
+    """Refuse a number, or a yes or no, sent as something else: the framework takes "10" for 10
+    and 0 for no.
+    """
     field = request.route_handler.parsed_data_field
     if field is None or not isinstance(field.annotation, type):
         return
@@ -277,7 +279,7 @@ def _as_said(request: Request[Any, Any, Any], body: bytes) -> None:
     try:
         msgspec.json.decode(body, type=field.annotation)
     except msgspec.ValidationError as error:
-        found = _AS_TEXT.match(str(error))
+        found = _AS_ELSE.match(str(error))
         if found is not None:
             message = f"Expected `{found[1]}`"
             raise ValidationException(extra=[{"message": message, "key": found[2] or ""}]) from None

@@ -51,8 +51,12 @@ async def _one(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -
     """Do the next thing that is due, if there is one. Money on its way back is never held."""
     if group.state in ("closed", "expired") and await _let_all_go(tx, group, actor=actor, now=now):
         return
-    if group.state in RUNNING and await delivery.pay_confirmed(tx, group, actor=actor, now=now):
-        return
+    if group.state in RUNNING:
+        owed = await _owed(tx, group)
+        if owed and await _owed_back(tx, group, owed, actor=actor, now=now):
+            return
+        if await delivery.pay_confirmed(tx, group, actor=actor, now=now, most=owed):
+            return
     if group.state == "pledging" and _over(group, now) and not await _reached(tx, group):
         if group.pool.paused_at is None:
             await groups.step(
@@ -217,10 +221,7 @@ async def _again(tx: WriteSession, group: Group, *, actor: Actor, now: datetime)
 
 
 async def _running(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> None:
-    """Give money back that waited for a pause to end, let late joiners in, end when all is done."""
-    rows = await queries.shares(tx, pool_id=group.id)
-    if await _owed_back(tx, group, rows, actor=actor, now=now):
-        return
+    """Let late joiners in, end when all is done."""
     offer = await groups.chosen_offer(tx, group)
     for share in await _live(tx, group):
         state = await _go_ahead(tx, group, offer, share, actor=actor, now=now)
@@ -239,24 +240,38 @@ async def _running(tx: WriteSession, group: Group, *, actor: Actor, now: datetim
         )
 
 
-async def _owed_back(
-    tx: WriteSession, group: Group, rows: list[ShareRow], *, actor: Actor, now: datetime
-) -> bool:
-    """Give back what is left of people who left in a pause; return whether there was anything."""
-    out = [one for one in rows if one.member_state == "out" and one.state == "posted"]
-    for share in out:
-        events = await queries.events(tx, member_id=share.member_id)
+async def _owed(tx: WriteSession, group: Group) -> dict[UUID, int]:
+    """Return the shares of people who left in a pause, each with the notice that stays of it.
+
+    All else of them is on its way back: nothing is paid from it any more.
+    """
+    owed: dict[UUID, int] = {}
+    rows = [one for one in await queries.shares(tx, pool_id=group.id) if one.state == "posted"]
+    gone = {one.member_id for one in rows if one.member_state == "out"}
+    members = await queries.members(tx, pool_id=group.id) if gone else []
+    for member in (one for one in members if one.id in gone):
+        events = await queries.events(tx, member_id=member.id)
         went = max((e.at for e in events if e.what in ("left", "funder_withdrew")), default=None)
         if went is None or any(e.what == "returned" and e.at >= went for e in events):
             continue
-        member = next(
-            one for one in await queries.members(tx, pool_id=group.id) if one.id == share.member_id
-        )
         keep = await exits.notice_of(tx, group, member)
-        if await exits.give_back(tx, group, [share], actor=actor, now=now, keep=keep):
-            await groups.step(tx, group, actor=actor, now=now, what="gave_back", reason="left")
-            return True
-    return False
+        owed |= {
+            one.pledge_id: keep.get(one.pledge_id, 0) for one in rows if one.member_id == member.id
+        }
+    return owed
+
+
+async def _owed_back(
+    tx: WriteSession, group: Group, owed: dict[UUID, int], *, actor: Actor, now: datetime
+) -> bool:
+    """Give that back once the pause is over; return whether there was anything."""
+    if group.pool.paused_at is not None:
+        return False
+    rows = [one for one in await queries.shares(tx, pool_id=group.id) if one.pledge_id in owed]
+    if not await exits.give_back(tx, group, rows, actor=actor, now=now, keep=owed):
+        return False
+    await groups.step(tx, group, actor=actor, now=now, what="gave_back", reason="left")
+    return True
 
 
 async def _close(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> None:

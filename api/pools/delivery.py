@@ -1,6 +1,6 @@
 """From signing to the last stage: the body that signs, two approvals, stages, payment of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -303,10 +303,13 @@ async def _settle(
     await groups.step(tx, group, actor=actor, now=now, what=f"part_{state}", reason=what)
 
 
-async def pay_confirmed(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> bool:
+async def pay_confirmed(
+    tx: WriteSession, group: Group, *, actor: Actor, now: datetime, most: Mapping[UUID, int]
+) -> bool:
     """Pay every stage that members have confirmed; return whether anything changed.
 
-    During a pause only what two of the staff have passed as wages due (law.md 4).
+    During a pause only what two of the staff have passed as wages due (law.md 4). ``most``: of
+    shares that are on their way back, the notice that may still be taken.
     """
     changed = False
     for stage in await queries.stages(tx, pool_id=group.id):
@@ -315,7 +318,7 @@ async def pay_confirmed(tx: WriteSession, group: Group, *, actor: Actor, now: da
         if group.pool.paused_at is not None and not await _wages_passed(tx, group, stage):
             continue
         try:
-            await _pay(tx, group, stage, actor=actor, now=now)
+            await _pay(tx, group, stage, actor=actor, now=now, most=most)
             state, paid_at = "paid", now
         except Refusal as refusal:
             if refusal.rule != "money-for-each-part":
@@ -337,15 +340,24 @@ async def pay_confirmed(tx: WriteSession, group: Group, *, actor: Actor, now: da
 
 
 async def _wages_passed(tx: WriteSession, group: Group, stage: PoolStage) -> bool:
-    words = await queries.stage_words(tx, pool_id=group.id)
-    return (
-        len({one.actor_id for one in words if one.stage_id == stage.id and one.what == "wages"})
-        >= 2
-    )
+    """Say whether two have passed it in this pause: what was said in an earlier one is over."""
+    since = group.pool.paused_at
+    passed = {
+        one.actor_id
+        for one in await queries.stage_words(tx, pool_id=group.id)
+        if one.stage_id == stage.id and one.what == "wages" and since and one.at >= since
+    }
+    return len(passed) >= 2
 
 
 async def _pay(
-    tx: WriteSession, group: Group, stage: PoolStage, *, actor: Actor, now: datetime
+    tx: WriteSession,
+    group: Group,
+    stage: PoolStage,
+    *,
+    actor: Actor,
+    now: datetime,
+    most: Mapping[UUID, int],
 ) -> None:
     """Divide a stage over the shares that may pay each line, and instruct the holders.
 
@@ -353,7 +365,7 @@ async def _pay(
     """
     offer = await groups.chosen_offer(tx, group)
     rows = [one for one in await queries.shares(tx, pool_id=group.id) if one.state == "posted"]
-    first, shares = await _as_shares(tx, rows, offer, now=now)
+    first, shares = await _as_shares(tx, rows, offer, now=now, most=most)
     sessions = stage.last_session - stage.first_session + 1
     lines = [
         Line(purpose=str(line["purpose"]), pence=int(line["pence"]) * sessions)
@@ -418,7 +430,12 @@ def _purpose(offer: PoolOffer, share: Share) -> str:
 
 
 async def _as_shares(
-    tx: WriteSession, rows: Sequence[ShareRow], offer: PoolOffer, *, now: datetime
+    tx: WriteSession,
+    rows: Sequence[ShareRow],
+    offer: PoolOffer,
+    *,
+    now: datetime,
+    most: Mapping[UUID, int],
 ) -> tuple[list[Share], list[Share]]:
     """Return (notice moneys of people who left, shares of those who are in) for a split."""
     accounts = await ledger.accounts(
@@ -431,6 +448,7 @@ async def _as_shares(
         if one.member_state == "paused" or one.share_id is None:
             continue
         left = accounts[one.share_id].available_pence
+        left = min(left, most.get(one.pledge_id, left))
         may = may_pay(known[one.budget_id], offer, now=now)
         if one.member_state == "out":
             may = frozenset(str(line["purpose"]) for line in offer.lines)

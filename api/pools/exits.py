@@ -21,7 +21,7 @@ from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolMember, PoolOffer, PoolPledge
 from api.pools.queries import ShareRow
-from api.pools.rules import APPROVERS, BEFORE_CONTRACT, Share
+from api.pools.rules import APPROVERS, RUNNING, Share
 from api.pools.schemas import Leaving, Mine, NewExit, Pausing, PoolOut
 
 
@@ -154,7 +154,7 @@ async def _go(
     held = [one for one in rows if one.state == "held"]
     await promises.release(tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go")
     keep: dict[UUID, int] = {}
-    if group.state not in BEFORE_CONTRACT:
+    if group.state in RUNNING:
         keep = await notice_of(tx, group, member)
     await _noted(tx, group, member, actor=actor, now=now, what=what, words=words)
     await groups.set_member(tx, member_id=member.id, state="out")

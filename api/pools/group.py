@@ -62,6 +62,11 @@ async def locked(tx: WriteSession, *, pool_id: UUID) -> Group:
     return await _group(tx, pool_id=pool_id, lock="change")
 
 
+async def kept(tx: WriteSession, *, pool_id: UUID) -> Group:
+    """Return a group that nobody moves meanwhile; others may keep it so too."""
+    return await _group(tx, pool_id=pool_id, lock="keep")
+
+
 async def _group(tx: WriteSession, *, pool_id: UUID, lock: str | None) -> Group:
     row = await queries.pool(tx, pool_id=pool_id, lock=lock)
     if row is None:

@@ -70,11 +70,13 @@ def _one(of: Any) -> Any:
 async def pool(tx: AsyncSession, *, pool_id: UUID, lock: str | None = None) -> Any | None:
     """Return (Pool, area's slug, area's settings), or None when the actor may not see it.
 
-    ``lock``: "change" for whoever moves it, None to look.
+    ``lock``: "change" for whoever moves it, "keep" for whoever needs it to stay as it is beside
+    others who do, None to look.
     """
     statement = _one(Pool.id == pool_id).execution_options(populate_existing=True)
     if lock is not None:
-        statement = statement.with_for_update(of=Pool, key_share=True)
+        keep = lock == "keep"
+        statement = statement.with_for_update(of=Pool, read=keep, key_share=not keep)
     return (await tx.execute(statement)).one_or_none()
 
 

@@ -213,8 +213,11 @@ def stages_of(sessions: int, stages: int) -> list[tuple[int, int]]:
 
 
 def confirmations_needed(people: int) -> int:
-    """Return how many members must say that a stage happened: a third of them, two at least."""
-    return min(people, max(2, -(-people // 3)))
+    """Return how many members must say that a stage happened: a third of them, two at least.
+
+    Where one is left, that one; where nobody is, nobody's silence is a yes.
+    """
+    return max(1, min(people, max(2, -(-people // 3))))
 
 
 def votes_needed(people: int) -> int:

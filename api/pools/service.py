@@ -115,9 +115,10 @@ async def join(
     """
     person_id = await _own_story(tx)
     code = normal_code(new.code) if new.code is not None else None
-    old = await queries.me(tx, pool_id=pool_id)
     secret = hashed(code) if code is not None else None
     front = await queries.front(tx, pool_id=pool_id, invite=secret, joining=True)
+    # Only now, under the group's lock: meanwhile they may have left, or have died.
+    old = await queries.me(tx, pool_id=pool_id)
     if old is not None and old.state == "in":
         return await views.view(tx, actor=actor, pool_id=pool_id)
     if old is not None and old.state == "paused":

@@ -90,7 +90,8 @@ async def cast(
     tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID, vote_id: UUID, new: NewBallot
 ) -> PoolOut:
     """Vote, once. Somebody may help by reading or explaining; nobody votes for another."""
-    await groups.looked(tx, pool_id=pool_id)
+    # Kept, so that a vote which is just being counted is not given to: it would count for nothing.
+    await groups.kept(tx, pool_id=pool_id)
     me = await groups.member(tx, pool_id=pool_id)
     found = next(
         (one for one in await queries.votes(tx, pool_id=pool_id) if one.id == vote_id), None

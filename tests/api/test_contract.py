@@ -81,7 +81,8 @@ def askers(contract_settings: Settings) -> Askers:
             await town.costed(sessions=2, lines=[{"words": "x", "purpose": "dance", "pence": 1}])
             await town.pledging()
             promised = good(await town.promise(me, 1))
-            good(await town.promise(Member(story, given), 1))
+            for one in (Member(story, given), other):
+                good(await town.promise(one, 1))
             await town.review()
             asked = await town.sign_offs(town.manager)
             vote = (await town.get("", me))["votes"][0]["id"]

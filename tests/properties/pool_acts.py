@@ -251,9 +251,7 @@ class Acts:
             )
 
         async def work(tx: WriteSession, now: datetime) -> Any:
-            return await sign_offs.decide(
-                tx, actor=actor, now=now, sign_off_id=asked.id, new=new
-            )
+            return await sign_offs.decide(tx, actor=actor, now=now, sign_off_id=asked.id, new=new)
 
         return Act(f"decide {new.outcome}", actor, work)
 
@@ -347,9 +345,7 @@ class Acts:
             member = fit[0] if fit else member
         actor = self.staff(r, "finance", "commissioner", "manager")
         new = NewExit(reason=reason, words="So we were told.")  # type: ignore[arg-type]
-        return self._by(
-            f"exit {reason}", actor, exits.exit_by_staff, number=member.number, new=new
-        )
+        return self._by(f"exit {reason}", actor, exits.exit_by_staff, number=member.number, new=new)
 
     def settle_estates(self, r: Random) -> Act | None:
         """Settle what waits for an estate."""
@@ -452,8 +448,9 @@ class Acts:
     def _from_gathering(self, r: Random) -> Act | None:
         if len(self.seen.inside) < 3:
             return self.join(r)
-        if not self.seen.offers:
-            return self.offer(r)
+        failed = [one for one in self.seen.votes if one.outcome == "failed"]
+        if len(self.seen.offers) <= len(failed) and self.seen.open_vote is None:
+            return self.offer(r, shape=shape_of(r) | {"min_people": 2, "max_people": 12})
         return self._voted(r, "choose_offer")
 
     def _voted(self, r: Random, motion: str) -> Act | None:
@@ -505,7 +502,7 @@ class Acts:
         open_ = [one for one in self.seen.stages if one.state not in ("paid", "cancelled")]
         for stage in open_:
             if stage.state == "short":
-                return self.purposes(r, all_of_them=True)
+                return self._when_short(r)
             if stage.state != "confirmed":
                 last = {w.member_id: w.what for w in self.seen.words if w.stage_id == stage.id}
                 disputing = [key for key, what in last.items() if what == "disputed"]
@@ -516,10 +513,20 @@ class Acts:
 
     _from_delivering = _from_contracted
 
+    def _when_short(self, r: Random) -> Act | None:
+        """Money that may be used is missing: plans change, holds end, people join or do less."""
+        chances = (
+            lambda: self.purposes(r, all_of_them=True),
+            lambda: self.thaw(r),
+            lambda: self.advance(r),
+            lambda: self._voted(r, "shrink"),
+        )
+        return r.choice(chances)()
+
     def _word(
         self, r: Random, stage: Any, last: dict[UUID, str], disputing: list[UUID]
     ) -> Act | None:
-        """Somebody who has not spoken says that it happened; who disputes it, that it is settled."""
+        """Somebody who has not spoken says that it happened; who disputes, that it is settled."""
         inside = self.seen.inside
         who = [one for one in inside if one.id in disputing]
         what = "settled" if who else "confirmed"
@@ -528,9 +535,7 @@ class Acts:
             return None
         person = self._of(r.choice(who).person_id)
         new = NewStageWord(what=what)  # type: ignore[arg-type]
-        return self._by(
-            f"say {what}", person.actor, delivery.say, number=stage.number, new=new
-        )
+        return self._by(f"say {what}", person.actor, delivery.say, number=stage.number, new=new)
 
     def _from_reviewed(self, r: Random) -> Act | None:
         if any(one.state == "instructed" for one in self.seen.payments):

@@ -293,24 +293,20 @@ def _steps(before: Seen, seen: Seen) -> None:
 
 
 def _votes(before: Seen, seen: Seen) -> None:
-    """What was counted are the ballots of those who were in, one a person, and it stays so."""
-    ended = {one.id: one.counts for one in before.votes if one.ended_at is not None}
-    for vote in seen.votes:
-        if vote.id in ended:
-            assert vote.counts == ended[vote.id], f"an ended vote was counted again: {vote}"
-        elif vote.ended_at is not None:
-            # Who was put out by the very act that counted was in or out when it did.
-            most, least = _given(seen, vote.id, before.inside), _given(seen, vote.id, seen.inside)
-            counts = Counter(vote.counts)
-            assert least <= counts <= most, f"a vote was given and not counted: {vote}"
-
-
-def _given(seen: Seen, vote_id: UUID, inside: list[Any]) -> Counter[str]:
-    """Return the ballots of these people by choice."""
-    there = {one.id for one in inside}
-    return Counter(
-        one.choice for one in seen.ballots if one.vote_id == vote_id and one.member_id in there
-    )
+    """What was counted are the ballots of those who are in, one a person, and none is forgotten."""
+    there = {one.id for one in before.inside} & {one.id for one in seen.inside}
+    open_before = {one.id for one in before.votes if one.ended_at is None}
+    for vote in (one for one in seen.votes if one.ended_at is not None):
+        ballots = [one for one in seen.ballots if one.vote_id == vote.id]
+        given = Counter(one.choice for one in ballots)
+        counted = Counter(vote.counts)
+        assert counted <= given, f"counted, and not given: {vote}, {given}"
+        if vote.id in open_before or vote not in before.votes:
+            stay = Counter(one.choice for one in ballots if one.member_id in there)
+            assert stay <= counted, f"given, and not counted: {vote}, {stay}"
+        else:
+            was = sum(1 for one in before.ballots if one.vote_id == vote.id)
+            assert len(ballots) == was, f"given after the count: {vote}"
 
 
 def _people(before: Seen, seen: Seen) -> None:
@@ -375,7 +371,14 @@ def _held_back(before: Seen, seen: Seen) -> None:
     if paused or stopped:
         assert not more["pool.promised"], "money was promised meanwhile"
         assert not more["pool.signed"], "shares were made meanwhile"
-        forward = {"promises_opened", "review_asked", "approved", "signed", "passed", "share_joined"}
+        forward = {
+            "promises_opened",
+            "review_asked",
+            "approved",
+            "signed",
+            "passed",
+            "share_joined",
+        }
         assert not forward & {one.what for one in new}, f"moved on meanwhile: {new}"
     if paused:
         for stage in seen.stages:
@@ -414,9 +417,7 @@ def _signed(seen: Seen, signed: Any) -> None:
     ), "no vote confirmed what is signed"
     never = {offer.account_id, seen.pool.body_named_by, *(one.account_id for one in seen.members)}
     passed = {
-        one.actor_id
-        for one in earlier
-        if one.what == "passed" and one.version > since.version
+        one.actor_id for one in earlier if one.what == "passed" and one.version > since.version
     }
     assert len(passed - never) >= 2, f"passed by {passed}, of whom {never} do not count"
 

@@ -82,9 +82,8 @@ def step_to_promises(connection: psycopg.Connection, group: Town) -> None:
     """Open promises past the service, without the rules."""
     connection.execute(
         "INSERT INTO pool_steps (id, pool_id, version, what, state, role, reason, actor_kind,"
-        " actor_id, at)"
-        " SELECT gen_random_uuid(), id, version + 1, 'promises_opened', 'pledging', 'member', 'x',"
-        " 'code_holder', app_actor_id(), app_now() FROM pools WHERE id = %s",
+        " actor_id, at) SELECT gen_random_uuid(), id, version + 1, 'promises_opened', 'pledging',"
+        " 'member', 'x', 'code_holder', app_actor_id(), app_now() FROM pools WHERE id = %s",
         [group.pool_id],
     )
     connection.execute(
