@@ -245,7 +245,7 @@ class Town:
         """Let the provider do a stage, and enough members confirm it."""
         path = f"/stages/{number}/words"
         await self.post(path, self.provider, {"what": "done"})
-        seen = await self.get("", self.members[0])
+        seen = await self.get("", self.manager)
         needed = seen["stages"][number - 1]["needed"]
         there = await self.there()
         for one in there[:needed]:
