@@ -240,7 +240,7 @@ class Acts:
             return None
         asked = r.choice(waiting)
         names = ["manager", "other", *[_WORKERS[asked.body]] * 4]
-        actor = self.staff(r, *(names if yes == 1 or r.random() < 0.95 else ["provider"]))
+        actor = self.staff(r, *(names if r.random() < 0.97 else ["provider"]))
         new = NewDecision(outcome="approved")
         if r.random() >= yes:
             new = NewDecision(
@@ -493,7 +493,7 @@ class Acts:
         return self.advance(r) if held else self.move(r)
 
     def _from_review(self, r: Random) -> Act | None:
-        return self.decide(r, yes=1)
+        return self.decide(r, yes=0.85)
 
     def _from_approved(self, r: Random) -> Act | None:
         if self.seen.pool.body_called is None:
@@ -511,11 +511,13 @@ class Acts:
         for stage in open_:
             if stage.state == "short":
                 return self._when_short(r)
+            if stage.state == "confirmed" and r.random() < 0.7:
+                return self.advance(r)
             if stage.state != "confirmed":
                 last = {w.member_id: w.what for w in self.seen.words if w.stage_id == stage.id}
                 disputing = [key for key, what in last.items() if what == "disputed"]
                 if not last:
-                    return self.say(r, what="done")
+                    return self.say(r, what="done", first=stage is open_[0])
                 return self._word(r, stage, last, disputing)
         return None
 
