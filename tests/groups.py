@@ -91,13 +91,21 @@ class Town:
         return good(await self.send("GET", path, who, keyed=False))
 
     async def person(
-        self, *, kind: str = "direct_payment", pence: int = 10_000, account: bool = False
+        self,
+        *,
+        kind: str = "direct_payment",
+        pence: int = 10_000,
+        account: bool = False,
+        purposes: Sequence[str] = ("dance",),
+        funder: Funder | None = None,
     ) -> Member:
         """Somebody with a story, money of this kind, and a worker of its funder, let in."""
         holder = await self.maker.account(self.area) if account else None
         story = await self.maker.story(self.area, account=holder)
-        funder = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
-        budget = await self.maker.budget(story, kind=kind, pence=pence, funder=funder)
+        usual = {"direct_payment": self.council, "personal_health_budget": self.nhs}.get(kind)
+        budget = await self.maker.budget(
+            story, kind=kind, pence=pence, funder=funder or usual, purposes=purposes
+        )
         worker = {"direct_payment": self.social_worker, "personal_health_budget": self.nurse}
         if kind in worker:
             await self.maker.assignment(story, worker[kind], manager=self.manager, agreed=True)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from api.core.errors import Conflict, Refusal, busy, invalid
+from api.core.errors import Conflict, Refusal, busy, invalid, perhaps_done
 from api.core.reads import PublicReads
 
 T = TypeVar("T")
@@ -185,13 +185,19 @@ class Database:
     ) -> T:
         """Do ``work`` in one transaction; repeat it when PostgreSQL says that two clashed.
 
-        Raises Unavailable after three clashes, or when locks or the pool stay busy.
+        Raises Unavailable after three clashes, or when locks or the pool stay busy; and with the
+        rule "perhaps-done" when the connection was lost while committing.
         """
         for attempt in range(1, _TRIES + 1):
+            committing = False
             try:
                 async with self.write(actor=actor, now=now) as session:
-                    return await work(session)
+                    result = await work(session)
+                    committing = True
+                return result
             except DBAPIError as error:
+                if committing and error.connection_invalidated:
+                    raise perhaps_done() from error
                 if sqlstate(error) not in _CLASHES:
                     known = as_refusal(error)
                     if known is None:

@@ -145,3 +145,18 @@ def busy(rule: str = "busy") -> Unavailable:
         what_else=["Send the same again in a few seconds, with the same Idempotency-Key."],
         retry_after_seconds=2,
     )
+
+
+def perhaps_done() -> Unavailable:
+    """Return the refusal of a change whose end nobody here has seen: try again, and find out."""
+    return Unavailable(
+        rule="perhaps-done",
+        detail="The way to the database broke off at the moment in which this was being kept. It"
+        " may have been done, or not.",
+        who_can_change_it="You can, by sending the same again.",
+        what_else=[
+            "Send the same again in a few seconds, with the same Idempotency-Key: it is done once.",
+            "If you sent no key, read first whether it is there.",
+        ],
+        retry_after_seconds=2,
+    )

@@ -85,7 +85,7 @@ ANSWERS: dict[int, ResponseSpec] = {
     422: _spec("Readable, and against a rule; the rule is named"),
     429: _spec("Too many tries; Retry-After says when"),
     500: _spec("Our mistake; nothing was changed"),
-    503: _spec("Busy; nothing was changed; Retry-After says when"),
+    503: _spec("Busy; nothing was changed, unless it says so; Retry-After says when"),
 }
 
 
@@ -261,6 +261,31 @@ async def readable(request: Request[Any, Any, Any]) -> None:
         raise unreadable_text()
     if body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
         raise invalid("nested-too-deep", "body", "This has too many things inside one another.")
+    _as_said(request, body)
+
+
+_AS_ELSE = re.compile(r"Expected `(int|float|bool)[^,]*, got `\w+`(?: - at `\$\.?(.*)`)?")
+
+
+def _as_said(request: Request[Any, Any, Any], body: bytes) -> None:
+    """Refuse a number, or a yes or no, sent as something else: the framework takes "10" for 10
+    and 0 for no.
+    """
+    field = request.route_handler.parsed_data_field
+    if field is None or not isinstance(field.annotation, type):
+        return
+    if not issubclass(field.annotation, msgspec.Struct):
+        return
+    try:
+        msgspec.json.decode(body, type=field.annotation)
+    except msgspec.ValidationError as error:
+        found = _AS_ELSE.match(str(error))
+        if found is not None:
+            message = f"Expected `{found[1]}`"
+            raise ValidationException(extra=[{"message": message, "key": found[2] or ""}]) from None
+    except msgspec.DecodeError:
+        # What is no JSON at all is told by the decoder itself.
+        return
 
 
 def _depth(body: bytes) -> int:

@@ -66,7 +66,9 @@ async def promise(
     steps: list[Step] = [Hold(account_id=facts.account_id, amount_pence=new.amount_pence)]
     if found.live_id is not None:
         steps.insert(0, ReleaseHold(hold_id=found.live_hold_id))
-        await end(tx, pledge_id=found.live_id, state="let_go", now=now)
+        if not await end(tx, pledge_id=found.live_id, state="let_go", now=now):
+            # Another promise has taken its place since we looked; it may be this very one.
+            return await promise(tx, actor=actor, now=now, pool_id=pool_id, new=new, key=key)
     pledge_id = new_id()
     posted = await ledger.post(
         tx,
@@ -143,14 +145,16 @@ async def release(
             await decisions.withdraw(tx, actor=actor, now=now, subject=Held("pool_use", one.use_id))
 
 
-async def end(tx: WriteSession, *, pledge_id: UUID, state: str, now: datetime) -> None:
-    """Say how a promise ended. PostgreSQL lets it end once."""
-    await tx.execute(
+async def end(tx: WriteSession, *, pledge_id: UUID, state: str, now: datetime) -> bool:
+    """Say how a promise ended; False when somebody else did so before. It ends once."""
+    ended = await tx.execute(
         update(PoolPledge)
-        .where(PoolPledge.id == pledge_id)
+        .where(PoolPledge.id == pledge_id, PoolPledge.ended_at.is_(None))
         .values(state=state, ended_at=now)
+        .returning(PoolPledge.id)
         .execution_options(synchronize_session=False)
     )
+    return ended.one_or_none() is not None
 
 
 def allowed(

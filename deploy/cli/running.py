@@ -64,7 +64,7 @@ def wait_ready(processes: Processes, address: str) -> None:
 @click.option("--people", is_flag=True, help="Tell everybody's ideas, not only two.")
 @click.option("--port", default=8080, show_default=True, help="Port of the API, or the next free.")
 def demo(directory: Path | None, leave: bool, as_json: bool, people: bool, port: int) -> None:
-    """Watch the main job: invented people, things to join, and ideas that bring them together."""
+    """Watch the main job: invented people, ideas that bring them together, and their money."""
     from deploy.demo import run
 
     world = open_world(database="kith_demo", mode="demo", say=say)

@@ -90,7 +90,7 @@ class Company:
                     f"The demo waited for this: {what}. It did not come. The worker's last "
                     f"words:\n{self.processes.tail('worker')}"
                 )
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def wait_state(self, state: str) -> dict[str, Any]:
         """Wait until the group stands at a state; return it."""

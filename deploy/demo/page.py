@@ -36,6 +36,7 @@ li {{ margin: .35rem 0; }}
   padding: .9rem 1.1rem; margin: 1rem 0; break-inside: avoid; }}
 .warm {{ background: {SAND}; }}
 blockquote {{ margin: .3rem 0 .8rem; font-size: 1.1em; }}
+section {{ break-inside: avoid; }}
 .two {{ display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }}
 .two blockquote {{ margin: 0; }}
 dt {{ font-weight: bold; margin-top: .5rem; }}

@@ -77,10 +77,10 @@ PEN = _picture(
     f' L58 60 Z" fill="{_WARM}"/>'
 )
 SPENT = _picture(
-    f'<path d="M20 70 L50 86 L80 70 L80 58 H20 Z" fill="{DEEP}"/>'
-    + _coin(36, 40)
-    + _coin(58, 34)
-    + f'<path d="M78 22 V48 M70 40 L78 50 L86 40" fill="none" stroke="{LEAF}" stroke-width="5"/>'
+    f'<path d="M22 46 V84 H66 V46" fill="#ffffff" stroke="{DEEP}" stroke-width="5"/>'
+    f'<path d="M14 50 L44 22 L74 50" fill="none" stroke="{DEEP}" stroke-width="6"'
+    f' stroke-linecap="round" stroke-linejoin="round"/><rect x="37" y="60" width="14" height="24"'
+    f' fill="{DEEP}"/>' + _coin(78, 74)
 )
 BACK = _picture(
     _coin(60, 50)

@@ -142,7 +142,11 @@ def ending(out: Console, address: str, pages: list[Path], *, stays: bool) -> Non
             f"Sign in as any of them: POST {address}/v1/sessions "
             '{"by": "demo", "who": "nadia"}   (or joe, kay; sam, social worker; alan, who bakes)',
         )
-        line(out, "Then GET /v1/me names their story, and /v1/people/ID/suggestions its ideas.")
+        line(
+            out,
+            "Then GET /v1/me names their story, /v1/people/ID/suggestions its ideas, /v1/budgets "
+            "their money.",
+        )
         line(out, "Stop: Ctrl-C")
     else:
         line(out, "It has stopped now. ./kith demo stays up, with every address at /docs.")

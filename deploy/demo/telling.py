@@ -285,6 +285,7 @@ def _leads(out: Console, company: Company, told: Money, refusal: dict[str, Any])
     )
     line(
         out,
-        f"So next term's first question was asked now, and {name}'s own "
-        f"{str(money['kind']).lower()} cannot pay {name}: {refusal['detail']}",
+        f"Could {name}'s own {str(money['kind']).lower()} pay {name} then? We asked, and no: "
+        f"\u201c{refusal['detail']}\u201d",
     )
+    pair(out, "Ways on", " ".join(refusal["what_else"]))

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from api.areas.rules import FACT_WORDS
+from api.budgets.rules import AUTHORITY_WORDS, KIND_WORDS
 from api.matches import messages
+from api.pools.rules import CHOICES, SHOWN
+from api.pools.schemas import WORRIED
 from tests.architecture.house import ROOT
 
 # The words that people never see, from the project's vocabulary.
@@ -68,6 +71,27 @@ def test_no_reason_shows_a_word_of_the_trade() -> None:
     said = [*messages.PLAIN.values(), *messages.UNMET.values()]
     said += [word for three in FACT_WORDS.values() for word in three]
     assert not [one for one in said if NEVER_SHOWN.search(one)]
+
+
+def said_in(source: str, function: str) -> Iterator[str]:
+    """Yield every string in the body of a function of this source, but not its docstring."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            for statement in body:
+                for part in ast.walk(statement):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        yield part.value
+
+
+def test_nothing_that_a_group_reads_of_its_money_shows_a_word_of_the_trade() -> None:
+    said = [words for choices in CHOICES.values() for words in choices.values()]
+    said += [*SHOWN.values(), *KIND_WORDS.values(), *AUTHORITY_WORDS.values()]
+    said += [ADDRESS.sub("", way) for way in WORRIED]
+    views = (ROOT / "api/pools/views.py").read_text(encoding="utf-8")
+    own_page = [one for name in ("_in_words", "_pounds") for one in said_in(views, name)]
+    assert any("If you left today" in one for one in own_page)
+    assert not [one for one in said + own_page if NEVER_SHOWN.search(one)]
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,8 @@ async def join_a_group(maker: Maker, database: Database, story: Story, money: Mo
     me = Member(story, money.own)
     kept = replace(me, budget=money.budget)
     said = {"words": WORDS, "easy_words": WORDS}
-    await town.start([me, other], name=WORDS, summary=WORDS, called=WORDS, access_needs=WORDS)
-    old_code = await town.code()
-    await town.join(left)
+    own = {"name": WORDS, "summary": WORDS, "called": WORDS, "access_needs": WORDS}
+    await town.start([me, other, left], **own)
     line = {"words": WORDS, "purpose": "dance", "pence": 100}
     offer = await town.offer(called=WORDS, words=WORDS, lines=[line], sessions=2)
     for who in (me, town.provider):
@@ -54,6 +53,8 @@ async def join_a_group(maker: Maker, database: Database, story: Story, money: Mo
     seen = await town.post("/stages/1/words", me, {"what": "confirmed", "words": WORDS})
     assert (seen["state"], seen["people"]) == ("delivering", 2)
     assert town.pool_id is not None
+    old_code = await town.code()
+    await town.post("/invitations", me)  # which ends it
     ids = {
         "pool_id": town.pool_id,
         "vote_id": UUID(seen["votes"][0]["id"]),

@@ -468,7 +468,9 @@ class Acts:
         vote = self.seen.open_vote
         if vote is None:
             return self.vote(r, motion)
-        cast = sum(1 for one in self.seen.ballots if one.vote_id == vote.id)
+        there = {one.id for one in self.seen.inside}
+        given = [one for one in self.seen.ballots if one.vote_id == vote.id]
+        cast = sum(1 for one in given if one.member_id in there)
         return self.cast(r, yes=1) if cast < len(self.seen.inside) else None
 
     def _from_costed(self, r: Random) -> Act:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 import psycopg
@@ -24,6 +25,7 @@ TEXT_IDS = {"idempotency_keys": ("resource",)}
 # What is the whole group's is about the person in the group's tables, and there only where no row
 # says whose it is.
 OF_THE_GROUP = ("pool_id", "vote_id")
+_BEFORE = 3  # a transaction is begun, the settings, the role
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Reader:
     kind: str
     id: UUID | None = None
     subject_id: UUID | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, hash=False)
     due: str = "nothing"
     at: datetime | None = None
     key: str = ""
@@ -74,11 +76,11 @@ def looking(
 ) -> Iterator[psycopg.Connection]:
     """Be somebody for one transaction, in the application's role, and keep nothing of it."""
     with connection.transaction(force_rollback=True):
-        connection.execute(becoming(reader, role=role))
+        connection.execute(becoming(reader, role=role).encode())
         yield connection
 
 
-def becoming(reader: Reader, *, role: str = "kith_api") -> sql.Composed:
+def becoming(reader: Reader, *, role: str = "kith_api") -> str:
     """Return the statements by which the rest of a transaction is a reader's."""
     told = {
         "actor_kind": reader.kind,
@@ -88,12 +90,15 @@ def becoming(reader: Reader, *, role: str = "kith_api") -> sql.Composed:
         "idempotency_key": f"person:{reader.id} {reader.key}" if reader.key else "",
         "pool_let_in": str(reader.let_in or ""),
     }
-    settings = [
-        sql.SQL("SET LOCAL app.{} = {}").format(sql.SQL(name), sql.Literal(value))
-        for name, value in told.items()
-    ]
-    role_set = sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role))
-    return sql.SQL("; ").join([*settings, role_set])
+    settings = ", ".join(
+        f"set_config('app.{name}', '{value}', true)" for name, value in told.items()
+    )
+    return f"SELECT {settings}; SET LOCAL ROLE {role}"
+
+
+@cache
+def _become(reader: Reader) -> str:
+    return becoming(reader)
 
 
 def rows_seen(
@@ -104,6 +109,21 @@ def rows_seen(
         sql.Identifier(table.name), about(table, ids)
     )
     return _outcome(connection, reader, statement)
+
+
+def tables_seen(
+    connection: psycopg.Connection, reader: Reader, ids: Mapping[str, UUID]
+) -> set[str]:
+    """Return the personal tables in which a reader sees any row of the person's, in one look."""
+    any_of = [
+        sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {} WHERE {})").format(
+            sql.Literal(table.name), sql.Identifier(table.name), about(table, ids)
+        )
+        for table in PERSONAL
+    ]
+    with looking(connection, reader):
+        rows = connection.execute(sql.SQL(" UNION ALL ").join(any_of)).fetchall()
+    return {str(row[0]) for row in rows}
 
 
 def all_seen(connection: psycopg.Connection, reader: Reader, table: Table) -> int | str:
@@ -135,17 +155,17 @@ def row_added(
 
 
 def _outcome(connection: psycopg.Connection, reader: Reader, statement: sql.Composed) -> int | str:
-    """Return what a statement of a reader's comes to, in two round trips; nothing is kept."""
+    """Return what a statement of a reader's comes to, in one round trip; nothing is kept."""
     inside = connection.info.transaction_status != TransactionStatus.IDLE
     begin, undo = ("SAVEPOINT look", "ROLLBACK TO look") if inside else ("BEGIN", "ROLLBACK")
-    whole = sql.SQL("; ").join([sql.SQL(begin), becoming(reader), statement])
+    asked = statement.as_string(connection)
+    whole = f"{begin}; {_become(reader)}; {asked}; {undo}"
     try:
-        cursor = connection.execute(whole)
-        while cursor.nextset():
-            pass
-        row = cursor.fetchone() if cursor.description else (cursor.rowcount,)
-        return int(row[0]) if row is not None else 0
+        cursor = connection.execute(whole.encode(), prepare=False)
     except psycopg.Error as error:
-        return error.sqlstate or type(error).__name__
-    finally:
         connection.execute(undo)
+        return error.sqlstate or type(error).__name__
+    for _ in range(_BEFORE):
+        cursor.nextset()
+    row = cursor.fetchone() if cursor.description else (cursor.rowcount,)
+    return int(row[0]) if row is not None else 0

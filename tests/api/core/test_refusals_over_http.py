@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -88,6 +89,17 @@ async def test_a_body_that_cannot_be_taken_names_the_field(
     problem = refused(await client.post("/v1/people", json=body), 400)
     assert [error["field"] for error in problem["errors"]] == [field]
     assert problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("given", [0, 1, "no", "true", 0.0, None])
+async def test_a_yes_or_no_that_was_sent_as_something_else_is_refused_by_the_field(
+    maker: Maker, given: Any
+) -> None:
+    account = await maker.account()
+    path = f"/v1/budgets/{uuid4()}/pooling-authority"
+    answer = await maker.client.put(path, json={"given": given}, headers=account.headers)
+    problem = refused(answer, 400)
+    assert [one["field"] for one in problem["errors"]] == ["given"]
 
 
 async def test_an_unknown_field_is_refused_without_quoting_what_it_held(

@@ -1,15 +1,12 @@
 """A town lent to a whole module: its people have means enough for one group after another."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from api.core.db import WriteSession
-from api.core.errors import Refusal
 from tests.groups import Member, Town
 from tests.make import good, now
 
@@ -20,6 +17,15 @@ SMALL: dict[str, Any] = {
     "lines": [{"words": "Hall", "purpose": "dance", "pence": 1_000}],
     "sessions": 4,
     "notice_sessions": 1,
+}
+
+# A refused go-ahead, with all that a person is owed then.
+NO: dict[str, Any] = {
+    "outcome": "declined",
+    "ground": "plan_fit",
+    "words": "Dancing waits for the physio's letter.",
+    "who_can_change": "The care team, at your review.",
+    "rings_by": (now() + timedelta(days=3)).date().isoformat(),
 }
 
 
@@ -76,14 +82,6 @@ class Neighbours:
             name: seen[f"{name}_pence"]
             for name in ("free", "promised", "together", "waiting", "paid")
         }
-
-
-async def through(town: Town, work: Callable[[WriteSession], Awaitable[Any]], actor: Any) -> Any:
-    """Do something by a service, as somebody, now; a refusal is returned and not raised."""
-    try:
-        return await town.maker.database.run(work, actor=actor, now=now())
-    except Refusal as refusal:
-        return refusal
 
 
 def act_as(

@@ -40,7 +40,7 @@ async def test_what_money_is_for_is_told_in_words_and_not_in_codes(town: Town) -
     await town.pledging()
     await town.promise_all()
     mine = await town.get("/mine", people[0])
-    assert mine["money"][0]["may_be_used_for"] == ["Kay leads (dance)", "The hall (getting out)"]
+    assert mine["money"][0]["may_be_used_for"] == ["The hall", "Kay leads"]
     await town.review()
     (asked,) = await town.sign_offs(town.social_worker)
     path = f"/v1/sign-offs/{asked['id']}"
