@@ -25,6 +25,7 @@ from api.decisions.schemas import (
 )
 from api.identity.rules import Actor, Task
 from api.pools import advance, delivery, exits, promises, service, votes
+from api.pools.rules import RUNNING
 from api.pools.schemas import (
     Leaving,
     NewBallot,
@@ -239,7 +240,7 @@ class Acts:
             return None
         asked = r.choice(waiting)
         names = ["manager", "other", *[_WORKERS[asked.body]] * 4]
-        actor = self.staff(r, *(names if yes == 1 or r.random() < 0.95 else ["provider"]))
+        actor = self.staff(r, *(names if r.random() < 0.97 else ["provider"]))
         new = NewDecision(outcome="approved")
         if r.random() >= yes:
             new = NewDecision(
@@ -356,12 +357,12 @@ class Acts:
         actor, number = self.staff(r, "finance"), dead[0].number
         return self._by("exit estate_settled", actor, exits.exit_by_staff, number=number, new=new)
 
-    def say(self, r: Random, *, what: str | None = None) -> Act | None:
+    def say(self, r: Random, *, what: str | None = None, first: bool = False) -> Act | None:
         """A word on a part: mostly the first that is not paid yet."""
         open_ = [one for one in self.seen.stages if one.state not in ("paid", "cancelled")]
         if not self.seen.stages:
             return None
-        stage = r.choice(open_[:2] or self.seen.stages)
+        stage = r.choice(open_[: 1 if first else 2] or self.seen.stages)
         usual = ["done", *["confirmed"] * 5, "disputed", "settled", "settled", "wages", "wages"]
         what = what or r.choice(usual)
         actor = self.someone(r, inside=True).actor
@@ -439,11 +440,20 @@ class Acts:
         """What the group needs next on the way to its end."""
         seen = self.seen
         if seen.pool.paused_at is not None:
-            return self.resume(r)
+            running = seen.pool.state in RUNNING
+            return self._in_pause(r) if running and r.random() < 0.75 else self.resume(r)
         if seen.stops:
             return self.answer(r, lift=1)
         step: Act | None = getattr(self, f"_from_{seen.pool.state}")(r)
         return step or self.advance(r)
+
+    def _in_pause(self, r: Random) -> Act | None:
+        """People leave, and say what happened; two of the staff pass wages that are due."""
+        said = ("confirmed", "confirmed", "confirmed", "done", "wages", "wages", "wages")
+        chance = r.random()
+        if chance < 0.2:
+            return self.leave(r)
+        return self.advance(r) if chance < 0.4 else self.say(r, what=r.choice(said), first=True)
 
     def _from_gathering(self, r: Random) -> Act | None:
         if len(self.seen.inside) < 3:
@@ -485,7 +495,7 @@ class Acts:
         return self.advance(r) if held else self.move(r)
 
     def _from_review(self, r: Random) -> Act | None:
-        return self.decide(r, yes=1)
+        return self.decide(r, yes=0.85)
 
     def _from_approved(self, r: Random) -> Act | None:
         if self.seen.pool.body_called is None:
@@ -503,11 +513,13 @@ class Acts:
         for stage in open_:
             if stage.state == "short":
                 return self._when_short(r)
+            if stage.state == "confirmed" and r.random() < 0.7:
+                return self.advance(r)
             if stage.state != "confirmed":
                 last = {w.member_id: w.what for w in self.seen.words if w.stage_id == stage.id}
                 disputing = [key for key, what in last.items() if what == "disputed"]
                 if not last:
-                    return self.say(r, what="done")
+                    return self.say(r, what="done", first=stage is open_[0])
                 return self._word(r, stage, last, disputing)
         return None
 

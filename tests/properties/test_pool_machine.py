@@ -127,6 +127,7 @@ BESIDE = (
     ("join", "join"),
     ("join", "join", "join", "leave"),
     ("join", "exit"),
+    ("join", "exit"),
     ("exit", "leave"),
     ("exit", "advance"),
     ("advance", "advance"),
@@ -137,6 +138,9 @@ BESIDE = (
     ("advance", "purposes"),
     ("advance", "confirm"),
     ("cast", "advance"),
+    ("cast", "advance"),
+    ("pause", "leave"),
+    ("pause", "say", "leave"),
     ("cast", "cast", "advance"),
     ("cast", "leave", "advance"),
     ("vote", "vote"),
@@ -378,9 +382,10 @@ class Group(RuleBasedStateMachine):
         if self.world.enough:
             return
         r = self.chance(by)
+        names = r.choice(BESIDE)
         if r.random() < 0.6:
-            self.acts.among = [self.acts.someone(r, inside=True)]
-        self._together(r, r.choice(BESIDE))
+            self.acts.among = [self.acts.someone(r, inside="join" not in names or r.random() < 0.3)]
+        self._together(r, names)
 
     @rule(by=SEEDS)
     def crowd(self, by: int) -> None:
@@ -403,10 +408,15 @@ class Group(RuleBasedStateMachine):
             self.carry_out([self.acts.advance(r)])
 
     def _together(self, r: Random, names: Any) -> None:
-        """Do these at once; often at the very last moment for promises."""
-        by = self.acts.seen.pool.promise_by
-        if self.acts.seen.pool.state == "pledging" and by > self.now and r.random() < 0.4:
-            self.now = by - timedelta(milliseconds=r.choice([1, 2, 3]))
+        """Do these at once; often at the very last moment for promises, or of a vote."""
+        seen = self.acts.seen
+        last = seen.pool.promise_by if seen.pool.state == "pledging" else None
+        if seen.open_vote is not None and ("cast" in names or r.random() < 0.2):
+            last = seen.open_vote.closes_at
+        if last is not None and last > self.now and r.random() < 0.4:
+            # Less a second, which every step takes, and a little more.
+            self.now = last - timedelta(seconds=1, milliseconds=r.choice([0, 1, 2]))
+            self.acts.now = self.now
         found = [act for act in (self.acts.act(name, r) for name in names) if act is not None]
         self.acts.among = None
         r.shuffle(found)
