@@ -302,13 +302,18 @@ async def move(
     new: NewStep,
     key: str | None = None,
 ) -> PoolOut:
-    """Take the group's next step: open promises until a day, ask for go-aheads, or close it."""
+    """Take the group's next step: open promises until a day, ask for go-aheads, or close it.
+
+    Nobody closes for others what they have promised to: only who is alone in a group closes it.
+    """
     group = await groups.locked(tx, pool_id=pool_id)
     await groups.member(tx, pool_id=pool_id)
     rules.check_move(group.state, new.to)
     if new.to == "closed":
         if group.state == "reviewed":
             raise rules.not_promising(group.state)
+        if len(await _inside(tx, group)) > 1:
+            raise rules.close_by_vote()
         await groups.step(
             tx,
             group,
@@ -339,8 +344,7 @@ async def _open_promises(
     chosen = await queries.choices(tx, pool_id=group.id)
     open_topics = {topic: next(iter(CHOICES[topic])) for topic in TOPICS if topic not in chosen}
     await _keep_choices(tx, now=now, pool_id=group.id, chosen=open_topics)
-    members = [one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"]
-    if len(members) < rules.FEWEST:
+    if len(await _inside(tx, group)) < rules.FEWEST:
         raise Conflict(
             rule="two-or-more",
             detail="Putting money together takes two people or more.",
@@ -359,6 +363,11 @@ async def _open_promises(
         key=key,
         promise_by=new.promise_by,
     )
+
+
+async def _inside(tx: WriteSession, group: Group) -> list[PoolMember]:
+    """Return who is in."""
+    return [one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"]
 
 
 async def ask_review(

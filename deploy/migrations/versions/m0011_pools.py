@@ -127,7 +127,7 @@ CREATE TABLE pool_votes (
     id uuid CONSTRAINT pk_pool_votes PRIMARY KEY,
     pool_id uuid NOT NULL CONSTRAINT fk_pool_votes_pool_id REFERENCES pools,
     motion text NOT NULL CONSTRAINT ck_pool_votes_motion
-        CHECK (motion IN ('choose_offer', 'confirm', 'shrink')),
+        CHECK (motion IN ('choose_offer', 'confirm', 'shrink', 'close')),
     words text NOT NULL,
     easy_words text NOT NULL,
     from_stage bigint,
