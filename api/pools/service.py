@@ -160,11 +160,11 @@ async def offer(
     writes down what somebody offered. A price never changes under a promise: a new version is
     voted on, and then everybody is asked again.
     """
-    offers, is_member = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
+    offers, written_by = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
     if len(offers) >= OFFERS_AT_MOST:
         raise invalid("offers-at-most", "offer", f"A group looks at {OFFERS_AT_MOST} offers.")
     offer_id = new_id()
-    account_id = actor.id if actor.kind == "person" and not is_member else None
+    account_id = actor.id if actor.kind == "person" and written_by is None else None
     key = payee_key(account_id, offer_id)
     if new.replaces is not None:
         before = next((one for one in offers if one.id == new.replaces), None)
@@ -176,6 +176,7 @@ async def offer(
             id=offer_id,
             pool_id=pool_id,
             account_id=account_id,
+            written_by=written_by,
             called=new.called,
             payee_key=key,
             words=new.words,
@@ -206,7 +207,7 @@ async def offer(
 
 async def _offerable(
     tx: WriteSession, *, actor: Actor, pool_id: UUID, new: NewOffer
-) -> tuple[list[PoolOffer], bool]:
+) -> tuple[list[PoolOffer], UUID | None]:
     """Return the offers there are, and whether the actor is a member; check what a type cannot.
 
     Somebody who is not in the group comes with its code, which a member gave them.
@@ -239,7 +240,7 @@ async def _offerable(
             who_can_change_it="You can, by asking for an account.",
             what_else=["Ask a member to write down what you offer."],
         )
-    return offers, mine is not None
+    return offers, mine.id if mine is not None else None
 
 
 async def say(
