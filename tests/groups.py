@@ -19,6 +19,8 @@ from api.pools import advance
 from api.pools.rules import use_id
 from tests.make import Account, Budget, Funder, Maker, Story, good, key, now
 
+# Where money is dealt with. What is written there is tried with a whole group.
+MONEY = ("/v1/pools", "/v1/budgets", "/v1/funders", "/v1/payments")
 LINES: list[dict[str, Any]] = [
     {"words": "The hall", "purpose": "dance", "pence": 3_200},
     {"words": "Kay leads", "purpose": "dance", "pence": 5_100},

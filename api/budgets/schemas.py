@@ -287,11 +287,13 @@ class PaymentList(Struct, kw_only=True):
 class Confirmations(Struct, kw_only=True, forbid_unknown_fields=True):
     """A file from whoever holds the money, as text: reference, amount, paid_on, outcome.
 
+    Some nine hundred lines at a time: a longer file is sent in parts.
+
     ``amount`` is pounds ("12.50"); ``amount_pence`` may stand instead. ``outcome`` is paid or
     failed. ``paid_on`` is a day such as 2026-03-31, needed where it was paid.
     """
 
-    csv: Annotated[str, Meta(min_length=1, max_length=200_000)]
+    csv: Annotated[str, Meta(min_length=1, max_length=40_000)]
 
 
 class BadLine(Struct, kw_only=True):

@@ -74,7 +74,7 @@ def test_an_effect_happens_once_whoever_is_killed(
     own_stack: Stack, own_settings: Settings, own_crew: Crew
 ) -> None:
     work = Work(own_settings)
-    rounds(own_stack, own_crew, enqueue=work.enqueue, check=work.check, n=2)
+    rounds(own_stack, own_crew, enqueue=work.enqueue, check=work.check, n=1)
 
 
 @pytest.mark.deep

@@ -8,6 +8,7 @@ import pytest
 from litestar import Litestar
 
 from api.core.config import Settings
+from tests.groups import MONEY
 from tests.make import Maker, good, key, refused
 from tests.properties.crowd import WORDS, Crowd, gather
 
@@ -242,7 +243,7 @@ async def test_every_route_that_writes_leaves_an_entry(
         (method, route.path_format)
         for route in app.routes
         for method in getattr(route, "methods", ())
-        if method in ("POST", "PUT", "PATCH", "DELETE")
+        if method in ("POST", "PUT", "PATCH", "DELETE") and not route.path_format.startswith(MONEY)
     }
     assert {(method, template) for method, template, _, _ in writes} | NOT_WRITES == standing
     for method, template, path, body in writes:

@@ -14,7 +14,7 @@ from tests.make import good, now
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS = 24
+ROUNDS = 10
 
 
 async def after(seconds: float, what: Awaitable[Any]) -> Any:
