@@ -163,6 +163,10 @@ class Town:
         found: dict[str, Any] = (await self.get("", there[0]))["votes"][-1]
         return found
 
+    async def close(self) -> None:
+        """Vote to close the group, and let the group's task do what follows."""
+        assert (await self.vote("close", "yes"))["outcome"] == "passed"
+
     async def is_in(self, one: Member) -> bool:
         """Say whether somebody is in the group now."""
         return bool((await self.get("/mine", one))["my_state"] == "in")
@@ -245,7 +249,7 @@ class Town:
         """Let the provider do a stage, and enough members confirm it."""
         path = f"/stages/{number}/words"
         await self.post(path, self.provider, {"what": "done"})
-        seen = await self.get("", self.members[0])
+        seen = await self.get("", self.manager)
         needed = seen["stages"][number - 1]["needed"]
         there = await self.there()
         for one in there[:needed]:

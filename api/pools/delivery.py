@@ -243,10 +243,12 @@ async def _may_say(
         raise rules.members_only()
     if new.what in ("confirmed", "settled"):
         offer = await groups.chosen_offer(tx, group)
-        if offer.account_id is not None and actor.id == offer.account_id:
+        if me.id == offer.written_by or (
+            offer.account_id is not None and actor.id == offer.account_id
+        ):
             raise NotAllowed(
                 rule="not-own-work",
-                detail="Nobody confirms what they are paid for themselves.",
+                detail="Nobody confirms what they offered or wrote down themselves.",
                 who_can_change_it="Nobody: others of the group confirm it.",
                 what_else=["Ask the people who were there."],
             )
@@ -278,6 +280,7 @@ async def _settle(
     there = {one.id for one in members if one.state == "in"}
     last = {one.member_id: one.what for one in words if one.member_id in there}
     confirmed = sum(1 for one in last.values() if one in ("confirmed", "settled"))
+    there.discard((await groups.chosen_offer(tx, group)).written_by)
     if "disputed" in last.values():
         state = "disputed"
     elif confirmed >= rules.confirmations_needed(len(there)):

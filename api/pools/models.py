@@ -132,6 +132,7 @@ class PoolOffer(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, info=ROW)
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), info=ROW)
     account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id"), info=ROW)
+    written_by: Mapped[UUID | None] = mapped_column(ForeignKey("pool_members.id"), info=ROW)
     called: Mapped[str] = mapped_column(Text, info=GROUP)
     payee_key: Mapped[str] = mapped_column(Text, info=ROW)
     words: Mapped[str] = mapped_column(Text, info=GROUP)

@@ -177,7 +177,7 @@ async def move(
     keyed: NamedDependency[Work],
     request: Request[Any, Any, Any],
 ) -> PoolOut:
-    """The next step: open promises until a day, ask for the go-aheads, or close the group."""
+    """The next step: open promises until a day, ask for go-aheads, or (alone in it) close it."""
     key = request.headers.get("idempotency-key")
     return await keyed.once(
         PoolOut,

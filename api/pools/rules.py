@@ -26,7 +26,7 @@ State = Literal[
     "expired",
 ]
 Topic = Literal["illness", "holiday", "leaving", "joining", "unhappiness", "closing"]
-Motion = Literal["choose_offer", "confirm", "shrink"]
+Motion = Literal["choose_offer", "confirm", "shrink", "close"]
 Split = Literal["equal", "by_promise"]
 ExitReason = Literal["died", "funder_withdrew", "estate_settled"]
 
@@ -357,6 +357,16 @@ def paused() -> Refusal:
         detail="This is paused, and nothing new is done with its money meanwhile.",
         who_can_change_it="A manager of the area ends the pause.",
         what_else=["You can still leave.", "Ask your worker or an advocate about it."],
+    )
+
+
+def close_by_vote() -> Refusal:
+    """Return the refusal of somebody who would close a group for everybody in it."""
+    return Conflict(
+        rule="closed-by-vote",
+        detail="Others are in this too. It closes when more of you say yes to that than no.",
+        who_can_change_it="The people of the group, by a vote.",
+        what_else=["Leave: no reason is needed.", "Ask for a vote on closing."],
     )
 
 

@@ -160,11 +160,11 @@ async def offer(
     writes down what somebody offered. A price never changes under a promise: a new version is
     voted on, and then everybody is asked again.
     """
-    offers, is_member = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
+    offers, written_by = await _offerable(tx, actor=actor, pool_id=pool_id, new=new)
     if len(offers) >= OFFERS_AT_MOST:
         raise invalid("offers-at-most", "offer", f"A group looks at {OFFERS_AT_MOST} offers.")
     offer_id = new_id()
-    account_id = actor.id if actor.kind == "person" and not is_member else None
+    account_id = actor.id if actor.kind == "person" and written_by is None else None
     key = payee_key(account_id, offer_id)
     if new.replaces is not None:
         before = next((one for one in offers if one.id == new.replaces), None)
@@ -176,6 +176,7 @@ async def offer(
             id=offer_id,
             pool_id=pool_id,
             account_id=account_id,
+            written_by=written_by,
             called=new.called,
             payee_key=key,
             words=new.words,
@@ -206,7 +207,7 @@ async def offer(
 
 async def _offerable(
     tx: WriteSession, *, actor: Actor, pool_id: UUID, new: NewOffer
-) -> tuple[list[PoolOffer], bool]:
+) -> tuple[list[PoolOffer], UUID | None]:
     """Return the offers there are, and whether the actor is a member; check what a type cannot.
 
     Somebody who is not in the group comes with its code, which a member gave them.
@@ -239,7 +240,7 @@ async def _offerable(
             who_can_change_it="You can, by asking for an account.",
             what_else=["Ask a member to write down what you offer."],
         )
-    return offers, mine is not None
+    return offers, mine.id if mine is not None else None
 
 
 async def say(
@@ -302,13 +303,18 @@ async def move(
     new: NewStep,
     key: str | None = None,
 ) -> PoolOut:
-    """Take the group's next step: open promises until a day, ask for go-aheads, or close it."""
+    """Take the group's next step: open promises until a day, ask for go-aheads, or close it.
+
+    Nobody closes for others what they have promised to: only who is alone in a group closes it.
+    """
     group = await groups.locked(tx, pool_id=pool_id)
     await groups.member(tx, pool_id=pool_id)
     rules.check_move(group.state, new.to)
     if new.to == "closed":
         if group.state == "reviewed":
             raise rules.not_promising(group.state)
+        if len(await _inside(tx, group)) > 1:
+            raise rules.close_by_vote()
         await groups.step(
             tx,
             group,
@@ -339,8 +345,7 @@ async def _open_promises(
     chosen = await queries.choices(tx, pool_id=group.id)
     open_topics = {topic: next(iter(CHOICES[topic])) for topic in TOPICS if topic not in chosen}
     await _keep_choices(tx, now=now, pool_id=group.id, chosen=open_topics)
-    members = [one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"]
-    if len(members) < rules.FEWEST:
+    if len(await _inside(tx, group)) < rules.FEWEST:
         raise Conflict(
             rule="two-or-more",
             detail="Putting money together takes two people or more.",
@@ -359,6 +364,11 @@ async def _open_promises(
         key=key,
         promise_by=new.promise_by,
     )
+
+
+async def _inside(tx: WriteSession, group: Group) -> list[PoolMember]:
+    """Return who is in."""
+    return [one for one in await queries.members(tx, pool_id=group.id) if one.state == "in"]
 
 
 async def ask_review(

@@ -87,7 +87,13 @@ async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
         ],
         choices=await _choices(tx, pool_id),
         votes=await _votes(tx, pool_id),
-        stages=await _stages(tx, pool_id, {one.id for one in members if one.state == "in"}),
+        stages=await _stages(
+            tx,
+            pool_id,
+            # Whoever wrote the offer down does not confirm what comes of it.
+            {one.id for one in members if one.state == "in"}
+            - {chosen.written_by if chosen is not None else None},
+        ),
         promise_by=group.pool.promise_by,
         promised_pence=sum(
             one.amount_pence

@@ -15,7 +15,7 @@ from api.pools import group as groups
 from api.pools import queries, rules, views
 from api.pools.group import Group
 from api.pools.models import PoolBallot, PoolOffer, PoolStage, PoolVote
-from api.pools.rules import DEFAULT_VOTE_DAYS, NOT_CITIZENS, Motion, State
+from api.pools.rules import BEFORE_CONTRACT, DEFAULT_VOTE_DAYS, NOT_CITIZENS, Motion, State
 from api.pools.schemas import NewBallot, NewVote, PoolOut
 
 # When each kind of question can be put.
@@ -23,6 +23,7 @@ _WHEN: dict[Motion, frozenset[State]] = {
     "choose_offer": frozenset({"gathering", "costed", "pledging", "expired"}),
     "confirm": frozenset({"approved"}),
     "shrink": frozenset({"contracted", "delivering"}),
+    "close": BEFORE_CONTRACT,
 }
 LONGEST_VOTE = timedelta(days=60)
 
@@ -200,6 +201,10 @@ async def close_due(tx: WriteSession, group: Group, *, actor: Actor, now: dateti
     if vote.motion == "shrink" and came_to == "passed" and group.state in rules.RUNNING:
         await _shrink(tx, group, vote, actor=actor, now=now)
         group = await groups.locked(tx, pool_id=group.id)
+    if vote.motion == "close" and came_to == "passed" and group.state in BEFORE_CONTRACT:
+        group = await groups.step(
+            tx, group, actor=actor, now=now, what="closed", to="closed", reason="vote"
+        )
     return group
 
 

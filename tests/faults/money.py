@@ -72,7 +72,7 @@ class Round:
         ]
         assert self._all(_ESCALATED, asked) == [("waiting", True, 1)] * 2
         assert await self.waiting.state() == "review"
-        await self.waiting.post("/steps", self.waiting.members[0], {"to": "closed"})
+        await self.waiting.close()
         await asyncio.to_thread(rest, self._url)
 
     async def end(self) -> None:

@@ -152,7 +152,7 @@ class Acts:
         fits = {"approved": "confirm", "contracted": "shrink", "delivering": "shrink"}
         motion = motion or fits.get(self.seen.pool.state, "choose_offer")
         if r.random() < 0.05:
-            motion = r.choice(["choose_offer", "confirm", "shrink"])
+            motion = r.choice(["choose_offer", "confirm", "shrink", "close"])
         new = NewVote(
             motion=motion,  # type: ignore[arg-type]
             words="Shall we?",
@@ -191,7 +191,8 @@ class Acts:
         return self._by("move", self.someone(r, inside=True).actor, service.move, new=new)
 
     def close(self, r: Random) -> Act:
-        return self.move(r, "closed")
+        """Alone in it, at once; else the group votes on it."""
+        return self.move(r, "closed") if len(self.seen.inside) < 2 else self.vote(r, "close")
 
     # Money
 

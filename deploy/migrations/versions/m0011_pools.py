@@ -88,6 +88,7 @@ CREATE TABLE pool_offers (
     id uuid CONSTRAINT pk_pool_offers PRIMARY KEY,
     pool_id uuid NOT NULL CONSTRAINT fk_pool_offers_pool_id REFERENCES pools,
     account_id uuid CONSTRAINT fk_pool_offers_account_id REFERENCES accounts,
+    written_by uuid CONSTRAINT fk_pool_offers_written_by REFERENCES pool_members,
     called text NOT NULL,
     payee_key text NOT NULL,
     words text NOT NULL CONSTRAINT ck_pool_offers_words CHECK (length(words) BETWEEN 1 AND 2000),
@@ -127,7 +128,7 @@ CREATE TABLE pool_votes (
     id uuid CONSTRAINT pk_pool_votes PRIMARY KEY,
     pool_id uuid NOT NULL CONSTRAINT fk_pool_votes_pool_id REFERENCES pools,
     motion text NOT NULL CONSTRAINT ck_pool_votes_motion
-        CHECK (motion IN ('choose_offer', 'confirm', 'shrink')),
+        CHECK (motion IN ('choose_offer', 'confirm', 'shrink', 'close')),
     words text NOT NULL,
     easy_words text NOT NULL,
     from_stage bigint,

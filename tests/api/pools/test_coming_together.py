@@ -107,7 +107,7 @@ async def test_nobody_joins_while_go_aheads_are_asked_or_once_it_is_closed(
     group = await home.reviewing("own", "own")
     *_, other = await home.people(*["own"] * 3)
     refused(await ask_in(group, other, await group.code()), 409, "joining-open")
-    await group.post("/steps", group.members[1], {"to": "closed"})
+    await group.close()
     refused(await ask_in(group, other, await group.code()), 409, "joining-open")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.pools.neighbours import SMALL, Neighbours
-from tests.groups import Member, Town
+from tests.groups import OFFER, Member, Town
 from tests.make import good, key, now, refused
 
 pytestmark = pytest.mark.anyio
@@ -263,3 +263,23 @@ async def test_a_payment_that_failed_goes_back_to_the_shares_and_out_at_closing(
     assert await group.state() == "closed"
     for one in people:
         assert (await home.stands(one))["free"] == 5_000
+
+
+async def test_whoever_wrote_an_offer_down_does_not_confirm_what_comes_of_it(
+    home: Neighbours,
+) -> None:
+    group = await home.group("own", "own", "own")
+    author, second, third = group.members
+    body = {name: value for name, value in (OFFER | SMALL).items() if name != "code"}
+    offer = (await group.post("/offers", author, body))["offers"][0]["id"]
+    await group.vote("choose_offer", offer)
+    await group.pledging()
+    await group.promise_all(3_000)
+    await group.review()
+    await group.sign()
+    refused(await say(group, 1, author, "confirmed"), 403, "not-own-work")
+    assert (await group.get("", second))["stages"][0]["needed"] == 2
+    good(await say(group, 1, second, "confirmed"))
+    good(await say(group, 1, third, "confirmed"))
+    await group.advance()
+    assert (await parts(group))[0] == "paid"

@@ -44,8 +44,7 @@ async def test_one_sum_is_not_promised_to_two_groups(home: Neighbours) -> None:
     assert sorted(way.status_code for way in ways) == [201, 409]
     refused(next(way for way in ways if not way.is_success), 409, "not-enough")
     for group in (first, second):
-        await group.post("/steps", group.members[0], {"to": "closed"})
-        await group.advance()
+        await group.close()
     assert (await home.stands(one))["free"] == free
 
 
@@ -184,8 +183,7 @@ async def test_a_promise_that_runs_out_moves_nothing_of_a_group_that_closed(
     group = await home.promising()
     one = group.members[0]
     good(await group.promise(one, 3_000))
-    await group.post("/steps", one, {"to": "closed"})
-    await group.advance()
+    await group.close()
     before = await home.stands(one), await group.get("/history", one)
     for days in (15, 30):
         await group.advance(at=now() + timedelta(days=days))
@@ -250,15 +248,14 @@ async def test_cancelling_deletes_nothing(
         ]
 
     before, history = rows(), (await group.get("/history", one))["items"]
-    await group.post("/steps", one, {"to": "closed", "words": "It rains too much."})
-    await group.advance()
+    await group.close()
     after = rows()
-    assert after[0] == before[0] + 2
+    assert after[0] == before[0] + 4
     assert after[1:] == before[1:]
     told = (await group.get("/history", one))["items"]
     assert told[: len(history)] == history
-    assert told[-2]["words"] == "It rains too much."
-    assert [step["what"] for step in told[-2:]] == ["closed", "all_let_go"]
+    what = ["vote_opened", "vote_ended", "closed", "all_let_go"]
+    assert [step["what"] for step in told[-4:]] == what
     statement = good(
         await group.maker.client.get(f"/v1/budgets/{one.budget.id}/statement", headers=one.headers)
     )

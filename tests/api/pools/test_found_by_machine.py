@@ -178,7 +178,7 @@ async def test_a_funder_may_withdraw_from_a_group_that_closed_before_any_offer(
     home: Neighbours,
 ) -> None:
     group = await home.group("own", "own")
-    await group.post("/steps", group.members[0], {"to": "closed"})
+    await group.close()
     body = {"reason": "funder_withdrew", "words": "The letter came."}
     await group.post("/members/2/exits", group.finance, body)
     assert (await group.get("/mine", group.members[1]))["my_state"] == "out"

@@ -165,8 +165,7 @@ async def test_a_refused_sum_is_not_asked_for_again_and_a_smaller_one_is(
         waiting = [each["person_id"] for each in await group.sign_offs(group.social_worker)]
         assert waiting == ([str(one.story.id)] if again else [])
         assert await group.state() == ("review" if again else "pledging")
-    await group.post("/steps", own, {"to": "closed"})
-    await group.advance()
+    await group.close()
     assert await group.sign_offs(group.social_worker) == []
 
 

@@ -100,8 +100,7 @@ async def test_a_second_promise_takes_the_place_of_the_first(home: Neighbours) -
     good(await sent(group, one, of(one, MEANS // 2 + 2)))
     assert (await home.stands(one))["promised"] == before["promised"] + MEANS // 2 + 2
     assert (await group.get("", one))["promised_pence"] == MEANS // 2 + 2
-    await group.post("/steps", one, {"to": "closed"})
-    await group.advance()
+    await group.close()
     assert await home.stands(one) == before
 
 

@@ -116,12 +116,12 @@ async def test_a_promise_that_races_the_closing_of_the_group_is_let_go_by_it_or_
         one, other = group.members
         made: set[str] = set()
         told(await group.promise(other, 1_000), made)
-        answer, closed = await at_once(
-            number,
-            group.promise(one, 1_000),
-            group.send("POST", "/steps", other, {"to": "closed"}),
-        )
-        good(closed)
+        asked = {"motion": "close", "words": "Shall we stop?", "easy_words": "Stop?"}
+        vote = (await group.post("/votes", other, asked))["votes"][-1]["id"]
+        for who in (one, other):
+            await group.post(f"/votes/{vote}/ballots", who, {"choice": "yes"})
+        answer, _ = await at_once(number, group.promise(one, 1_000), group.advance())
+        assert await group.state() == "closed"
         told(answer, made)
         await group.advance()
         assert kept(owner_connection, group) == dict.fromkeys(made, "let_go")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.pools.neighbours import SMALL, Neighbours
 from tests.groups import Member, Town
-from tests.make import now, refused
+from tests.make import good, now, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -196,3 +196,18 @@ async def test_who_left_neither_counts_nor_ends_the_vote_of_those_who_stay(
     await ballot(group, vote, third, two)
     assert await came_to(group) == ("passed", {str(one): 1, str(two): 1})
     refused(await ballot(group, vote, second, two), 403, "members-only")
+
+
+async def test_nobody_closes_a_group_for_the_others_and_a_vote_does(home: Neighbours) -> None:
+    group = await home.promising("own", "own", "own")
+    one, other, _ = group.members
+    good(await group.promise(one, 1_000))
+    alone = await group.send("POST", "/steps", other, {"to": "closed"})
+    problem = refused(alone, 409, "closed-by-vote")
+    assert "Leave" in problem["what_else"][0]
+    found = await group.vote("close", "no")
+    assert found["outcome"] == "failed"
+    assert await group.state() == "pledging"
+    await group.close()
+    assert await group.state() == "closed"
+    assert (await group.get("/mine", one))["money"] == []
