@@ -16,7 +16,7 @@ from api.decisions import service as decisions
 from api.decisions.rules import Subject
 from api.decisions.schemas import AskSignOff, SignOffState
 from api.identity.rules import Actor
-from api.pools import delivery, exits, promises, queries, rules, service, votes
+from api.pools import contract, exits, payment, promises, queries, rules, steps, votes
 from api.pools import group as groups
 from api.pools.group import Group
 from api.pools.models import PoolOffer
@@ -55,7 +55,7 @@ async def _one(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -
         owed = await _owed(tx, group)
         if owed and await _owed_back(tx, group, owed, actor=actor, now=now):
             return
-        if await delivery.pay_confirmed(tx, group, actor=actor, now=now, most=owed):
+        if await payment.pay_confirmed(tx, group, actor=actor, now=now, most=owed):
             return
     if group.state == "pledging" and _over(group, now) and not await _reached(tx, group):
         if group.pool.paused_at is None:
@@ -69,14 +69,14 @@ async def _one(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -
         return
     match group.state:
         case "pledging" if _over(group, now):
-            await service.ask_review(tx, group, actor=actor, now=now)
+            await steps.ask_review(tx, group, actor=actor, now=now)
         case "review":
             await _review(tx, group, actor=actor, now=now)
         case "approved":
             if not await _still_stands(tx, group):
                 await _again(tx, group, actor=actor, now=now)
-            elif await delivery.ready_to_sign(tx, group):
-                await delivery.sign(tx, group, actor=actor, now=now)
+            elif await contract.ready_to_sign(tx, group):
+                await contract.sign(tx, group, actor=actor, now=now)
         case "contracted" | "delivering":
             await _running(tx, group, actor=actor, now=now)
         case "reviewed":
@@ -89,7 +89,7 @@ def _over(group: Group, now: datetime) -> bool:
 
 async def _reached(tx: WriteSession, group: Group) -> bool:
     offer = await groups.chosen_offer(tx, group)
-    missing, people = await service.reached(tx, group, offer)
+    missing, people = await steps.reached(tx, group, offer)
     return missing <= 0 and people >= offer.min_people
 
 
@@ -229,12 +229,12 @@ async def _running(tx: WriteSession, group: Group, *, actor: Actor, now: datetim
             await exits.declined(tx, group, share, actor=actor, now=now)
             return
         if state == "approved":
-            await delivery.post_shares(tx, group, [share], actor=actor, now=now)
+            await contract.post_shares(tx, group, [share], actor=actor, now=now)
             await groups.step(
                 tx, group, actor=actor, now=now, what="share_joined", reason="go_ahead"
             )
             return
-    if await delivery.all_done(tx, group):
+    if await payment.all_done(tx, group):
         await groups.step(
             tx, group, actor=actor, now=now, what="reviewed", to="reviewed", reason="all_done"
         )
@@ -254,7 +254,7 @@ async def _owed(tx: WriteSession, group: Group) -> dict[UUID, int]:
         went = max((e.at for e in events if e.what in ("left", "funder_withdrew")), default=None)
         if went is None or any(e.what == "returned" and e.at >= went for e in events):
             continue
-        keep = await exits.notice_of(tx, group, member)
+        keep = await payment.notice_of(tx, group, member)
         owed |= {
             one.pledge_id: keep.get(one.pledge_id, 0) for one in rows if one.member_id == member.id
         }

@@ -16,12 +16,12 @@ from api.core.errors import Conflict, not_found
 from api.identity.rules import Actor
 from api.ledger import service as ledger
 from api.ledger.rules import Step, Subject, Transfer
-from api.pools import delivery, promises, queries, rules, views, votes
 from api.pools import group as groups
+from api.pools import money, payment, promises, queries, views, votes
 from api.pools.group import Group
-from api.pools.models import PoolMember, PoolOffer, PoolPledge
+from api.pools.models import PoolMember, PoolPledge
 from api.pools.queries import ShareRow
-from api.pools.rules import APPROVERS, RUNNING, Share
+from api.pools.rules import APPROVERS, RUNNING
 from api.pools.schemas import Leaving, Mine, NewExit, Pausing, PoolOut
 
 
@@ -43,7 +43,7 @@ async def leave(
             what="left",
             words=new.something_was_wrong,
         )
-    return await views.mine(tx, actor=actor, now=now, pool_id=pool_id)
+    return await money.mine(tx, actor=actor, now=now, pool_id=pool_id)
 
 
 async def exit_by_staff(
@@ -155,7 +155,7 @@ async def _go(
     await promises.release(tx, actor=actor, now=now, pool_id=group.id, pledges=held, state="let_go")
     keep: dict[UUID, int] = {}
     if group.state in RUNNING:
-        keep = await notice_of(tx, group, member)
+        keep = await payment.notice_of(tx, group, member)
     await _noted(tx, group, member, actor=actor, now=now, what=what, words=words)
     await groups.set_member(tx, member_id=member.id, state="out")
     if group.pool.paused_at is None:
@@ -202,56 +202,6 @@ async def _noted(
     )
 
 
-async def notice_of(tx: WriteSession, group: Group, member: PoolMember) -> dict[UUID, int]:
-    """Return the pence of notice that each of a member's shares would owe today.
-
-    It is the member's part of the agreed sessions' price, no more of them than are still to come,
-    and never more than is left of the share. Nothing where the group agreed to no notice.
-    """
-    chosen = await queries.choices(tx, pool_id=group.id)
-    if "leaving" in chosen and chosen["leaving"].choice == "no_notice":
-        return {}
-    offer = await groups.chosen_offer(tx, group)
-    to_come = sum(
-        one.last_session - one.first_session + 1
-        for one in await queries.stages(tx, pool_id=group.id)
-        if one.state not in ("paid", "cancelled")
-    )
-    sessions = min(offer.notice_sessions, to_come)
-    rows = [one for one in await queries.shares(tx, pool_id=group.id) if one.state == "posted"]
-    left = await _left(tx, rows)
-    there = [one for one in rows if one.member_state == "in" or one.member_id == member.id]
-    among = _as_shares(there, offer, left)
-    owed = min(sessions * offer.session_pence, sum(one.left_pence for one in among))
-    parts = rules.split(owed, among)
-    return {
-        one.pledge_id: parts.get(one.pledge_id, 0) for one in rows if one.member_id == member.id
-    }
-
-
-def _as_shares(rows: Sequence[ShareRow], offer: PoolOffer, left: dict[UUID, int]) -> list[Share]:
-    return [
-        Share(
-            key=one.pledge_id,
-            number=one.number,
-            left_pence=left[one.pledge_id],
-            weight=delivery.weight(one, rows, offer.split),
-            purposes=frozenset(),
-        )
-        for one in rows
-    ]
-
-
-async def _left(tx: WriteSession, rows: Sequence[ShareRow]) -> dict[UUID, int]:
-    ids = [one.share_id for one in rows if one.share_id is not None]
-    accounts = await ledger.accounts(tx, ids=ids)
-    return {
-        one.pledge_id: accounts[one.share_id].available_pence
-        for one in rows
-        if one.share_id is not None
-    }
-
-
 async def give_back(
     tx: WriteSession,
     group: Group,
@@ -266,7 +216,7 @@ async def give_back(
     ``keep`` stays in the share: notice, spent on the next stage first. What goes back is at most
     what that source put in, since it is what is left of it.
     """
-    left = await _left(tx, rows)
+    left = await payment.left_of(tx, rows)
     steps: list[Step] = []
     back = []
     for one in rows:

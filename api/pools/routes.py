@@ -9,7 +9,18 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from api.core import idempotency
 from api.core.http import ANSWERS, Work, allow
-from api.pools import delivery, exits, promises, service, views, votes
+from api.pools import (
+    contract,
+    delivery,
+    exits,
+    money,
+    offers,
+    promises,
+    service,
+    steps,
+    views,
+    votes,
+)
 from api.pools.schemas import (
     Books,
     History,
@@ -64,13 +75,13 @@ async def read(pool_id: FromPath[UUID], work: NamedDependency[Work]) -> PoolOut:
 @get("/{pool_id:uuid}/mine", guards=SIGNED_IN, responses=ANSWERS)
 async def mine(pool_id: FromPath[UUID], work: NamedDependency[Work]) -> Mine:
     """What I put in, what it may be used for, what was spent, what I would get back today."""
-    return await work.write(views.mine, actor=work.actor, now=work.now, pool_id=pool_id)
+    return await work.write(money.mine, actor=work.actor, now=work.now, pool_id=pool_id)
 
 
 @get("/{pool_id:uuid}/books", guards=SIGNED_IN, responses=ANSWERS)
 async def books(pool_id: FromPath[UUID], work: NamedDependency[Work]) -> Books:
     """The group's money to the penny, share by share, without names. Missing is always 0."""
-    return await work.write(views.books, pool_id=pool_id)
+    return await work.write(money.books, pool_id=pool_id)
 
 
 @get("/{pool_id:uuid}/history", guards=SIGNED_IN, responses=ANSWERS)
@@ -118,7 +129,7 @@ async def offer(
     """Offer something to a group, with its price and for how many. A new version is voted on."""
     return await keyed.once(
         PoolOut,
-        lambda tx: service.offer(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
+        lambda tx: offers.offer(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
     )
 
 
@@ -129,7 +140,7 @@ async def say(
     """Ask something about an offer, or answer. The group and whoever offers read this."""
     return await keyed.once(
         PoolOut,
-        lambda tx: service.say(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
+        lambda tx: offers.say(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data),
     )
 
 
@@ -138,9 +149,7 @@ async def choose(
     pool_id: FromPath[UUID], data: JSONBody[NewChoices], work: NamedDependency[Work]
 ) -> PoolOut:
     """Agree what happens with illness, holiday, leaving, joining, unhappiness and closing."""
-    return await work.write(
-        service.choose, actor=work.actor, now=work.now, pool_id=pool_id, new=data
-    )
+    return await work.write(steps.choose, actor=work.actor, now=work.now, pool_id=pool_id, new=data)
 
 
 @post("/{pool_id:uuid}/votes", guards=SIGNED_IN, responses=ANSWERS)
@@ -181,7 +190,7 @@ async def move(
     key = request.headers.get("idempotency-key")
     return await keyed.once(
         PoolOut,
-        lambda tx: service.move(
+        lambda tx: steps.move(
             tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id, new=data, key=key
         ),
     )
@@ -226,7 +235,7 @@ async def name_body(
 ) -> PoolOut:
     """Name the legal body that signs for the group."""
     return await work.write(
-        delivery.name_body, actor=work.actor, now=work.now, pool_id=pool_id, new=data
+        contract.name_body, actor=work.actor, now=work.now, pool_id=pool_id, new=data
     )
 
 
@@ -239,7 +248,7 @@ async def approve(pool_id: FromPath[UUID], keyed: NamedDependency[Work]) -> Pool
     """Pass the contract, as one of two who neither wrote it, nor are paid by it, nor take part."""
     return await keyed.once(
         PoolOut,
-        lambda tx: delivery.approve(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id),
+        lambda tx: contract.approve(tx, actor=keyed.actor, now=keyed.now, pool_id=pool_id),
     )
 
 

@@ -24,7 +24,17 @@ from api.decisions.schemas import (
     NewStopAnswer,
 )
 from api.identity.rules import Actor, Task
-from api.pools import advance, delivery, exits, promises, service, votes
+from api.pools import (
+    advance,
+    contract,
+    delivery,
+    exits,
+    offers,
+    promises,
+    service,
+    steps,
+    votes,
+)
 from api.pools.rules import RUNNING
 from api.pools.schemas import (
     Leaving,
@@ -137,7 +147,7 @@ class Acts:
             code=self.code,
             **(shape or shape_of(r)),
         )
-        return self._by("offer", actor, service.offer, new=new)
+        return self._by("offer", actor, offers.offer, new=new)
 
     def choose(self, r: Random) -> Act:
         new = NewChoices(
@@ -146,7 +156,7 @@ class Acts:
                 "joining": r.choice(["when_room", "when_room", "closed"]),
             }
         )
-        return self._by("choose", self.someone(r, inside=True).actor, service.choose, new=new)
+        return self._by("choose", self.someone(r, inside=True).actor, steps.choose, new=new)
 
     def vote(self, r: Random, motion: str | None = None) -> Act:
         fits = {"approved": "confirm", "contracted": "shrink", "delivering": "shrink"}
@@ -188,7 +198,7 @@ class Acts:
             to=to,  # type: ignore[arg-type]
             promise_by=self.now + timedelta(hours=r.choice([24, 72, 336])),
         )
-        return self._by("move", self.someone(r, inside=True).actor, service.move, new=new)
+        return self._by("move", self.someone(r, inside=True).actor, steps.move, new=new)
 
     def close(self, r: Random) -> Act:
         """Alone in it, at once; else the group votes on it."""
@@ -334,11 +344,11 @@ class Acts:
         actor = self.staff(r, *names)
         if r.random() < 0.2:
             actor = self.someone(r, inside=True).actor
-        return self._by("body", actor, delivery.name_body, new=NewBody(called="A charity"))
+        return self._by("body", actor, contract.name_body, new=NewBody(called="A charity"))
 
     def approve(self, r: Random) -> Act:
         actor = self.staff(r, "finance", "manager", "commissioner", "other", "provider")
-        return self._by("approve", actor, delivery.approve)
+        return self._by("approve", actor, contract.approve)
 
     def exit(self, r: Random) -> Act | None:
         """A death, an estate that is settled, a funder who withdraws."""
