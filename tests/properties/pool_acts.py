@@ -211,17 +211,10 @@ class Acts:
         who = self.someone(r, inside=fair or r.random() < 0.95)
         budget = r.choice(who.budgets)
         if fair:
-            promised = {one.budget_id for one in self.seen.mine if one.ended_at is None}
-            fresh = [
-                (one, b)
-                for one in self.people
-                for b in one.budgets
-                if b.id not in promised and any(m.person_id == one.id for m in self.seen.inside)
-            ]
-            who, budget = r.choice(fresh) if fresh else (who, budget)
+            who, budget = self._fair(r) or (who, budget)
         total = self.seen.total_pence if self.seen.offer is not None else 1_000
         share = -(-total // max(1, len(self.seen.inside)))
-        factor = 1 if fair else r.choice([0.3, 1, 1, 1.5, 3, 40])
+        factor = r.choice([1, 1, 1.5]) if fair else r.choice([0.3, 1, 1, 1.5, 3, 40])
         pence, key = max(1, int(share * factor) + (0 if fair else r.randint(0, 9))), uuid4().hex
         again = r.random()
         if not fair and self.keys and again < 0.2:
@@ -232,6 +225,20 @@ class Acts:
         self.keys.append((who, budget, pence, key))
         new = NewPledge(budget_id=budget.id, amount_pence=pence)
         return self._by("promise", who.actor, promises.promise, new=new, key=key)
+
+    def _fair(self, r: Random) -> tuple[Someone, Budget] | None:
+        """Pick open money of somebody who is in, best of all such that promises nothing yet."""
+        inside = {one.person_id for one in self.seen.inside}
+        open_ = {one.id for one in self.seen.budgets if one.state == "active"}
+        found = [
+            (one, budget)
+            for one in self.people
+            for budget in one.budgets
+            if one.id in inside and budget.id in open_
+        ]
+        promised = {one.budget_id for one in self.seen.mine if one.ended_at is None}
+        fresh = [pair for pair in found if pair[1].id not in promised]
+        return r.choice(fresh or found) if found else None
 
     def let_go(self, r: Random) -> Act | None:
         mine = [one for one in self.seen.mine if one.state == "held"] or self.seen.mine
@@ -452,19 +459,19 @@ class Acts:
         seen = self.seen
         if seen.pool.paused_at is not None:
             running = seen.pool.state in RUNNING
-            return self._in_pause(r) if running and r.random() < 0.75 else self.resume(r)
+            return self.in_pause(r) if running and r.random() < 0.75 else self.resume(r)
         if seen.stops:
             return self.answer(r, lift=1)
         step: Act | None = getattr(self, f"_from_{seen.pool.state}")(r)
         return step or self.advance(r)
 
-    def _in_pause(self, r: Random) -> Act | None:
+    def in_pause(self, r: Random) -> Act | None:
         """People leave, and say what happened; two of the staff pass wages that are due."""
         said = ("confirmed", "confirmed", "confirmed", "done", "wages", "wages", "wages")
         chance = r.random()
-        if chance < 0.2:
+        if chance < 0.15:
             return self.leave(r)
-        return self.advance(r) if chance < 0.4 else self.say(r, what=r.choice(said), first=True)
+        return self.advance(r) if chance < 0.35 else self.say(r, what=r.choice(said), first=True)
 
     def _from_gathering(self, r: Random) -> Act | None:
         if len(self.seen.inside) < 3:
@@ -494,7 +501,7 @@ class Acts:
         live = [one for one in live if one.offer_id == self.seen.pool.offer_id]
         people = len({one.member_id for one in live})
         if sum(one.amount_pence for one in live) < self.seen.total_pence:
-            return self.promise(r, fair=True)
+            return self.promise(r, fair=True) if r.random() < 0.9 else self.thaw(r)
         if people < self.seen.offer.min_people:
             inside = len(self.seen.inside)
             short = inside < self.seen.offer.min_people

@@ -31,6 +31,7 @@ from api.core.errors import Refusal
 from api.identity.rules import CodeHolder, Task
 from api.ledger import invariants
 from api.pools import service
+from api.pools.rules import RUNNING
 from api.pools.schemas import NewPool
 from tests.fixtures.front import serving
 from tests.fixtures.servers import Servers
@@ -326,7 +327,7 @@ class Group(RuleBasedStateMachine):
     def lead_to(self, r: Random, state: str) -> None:
         """Do what leads on until the group is there, or has had enough of trying."""
         for _ in range(100):
-            if self.acts.seen.pool.state in (state, "closed"):
+            if self.acts.seen.pool.state in (state, "closed") or not self.acts.seen.inside:
                 return
             self.forward(r)
 
@@ -336,16 +337,23 @@ class Group(RuleBasedStateMachine):
         if act is not None:
             self.carry_out([act])
 
+    def told_in_pause(self, r: Random) -> None:
+        """What happens in a pause: people go, parts are confirmed, wages are passed."""
+        act = self.acts.in_pause(r)
+        if act is not None:
+            self.carry_out([act])
+
     @rule(by=SEEDS, many=st.integers(1, 2))
     def on(self, by: int, many: int) -> None:
-        """Acts that lead on, often beside others. After a while in 'closed', a new group."""
+        """Acts that lead on, often beside others. After a while at an end, a new group."""
         if self.world.enough:
             return
         r = self.chance(by)
         for _ in range(many):
-            others = [r.choice(FIT[self.acts.seen.pool.state]) for _ in range(r.randint(0, 2))]
+            fit = (*FIT[self.acts.seen.pool.state], "advance", "advance")
+            others = [r.choice(fit) for _ in range(r.randint(0, 2))]
             self._together(r, ["forward", *others])
-        self.rest += self.acts.seen.pool.state == "closed"
+        self.rest += self.acts.seen.pool.state == "closed" or not self.acts.seen.inside
         if self.rest > 1:
             self.start_group(r)
             self.lead_to(r, r.choice(PHASES))
@@ -403,7 +411,10 @@ class Group(RuleBasedStateMachine):
             return
         r = self.chance(by)
         beside = ["advance"] if r.random() < 0.3 else []
-        self._together(r, [r.choice(names), *beside])
+        pool = self.acts.seen.pool
+        in_pause = pool.paused_at is not None and pool.state in RUNNING
+        chosen = "forward" if in_pause and r.random() < 0.5 else r.choice(names)
+        self._together(r, [chosen, *beside])
         if r.random() < 0.4:
             self.carry_out([self.acts.advance(r)])
 
@@ -411,15 +422,18 @@ class Group(RuleBasedStateMachine):
         """Do these at once; often at the very last moment for promises, or of a vote."""
         seen = self.acts.seen
         last = seen.pool.promise_by if seen.pool.state == "pledging" else None
-        if seen.open_vote is not None and ("cast" in names or r.random() < 0.2):
+        if seen.open_vote is not None and r.random() < 0.7:
             last = seen.open_vote.closes_at
-        if last is not None and last > self.now and r.random() < 0.4:
-            # Less a second, which every step takes, and a little more.
-            self.now = last - timedelta(seconds=1, milliseconds=r.choice([0, 1, 2]))
+        at_last = last is not None and last > self.now and r.random() < 0.4
+        if at_last:
+            # Less the second that every step takes: the first act comes just before it is over.
+            self.now = last - timedelta(seconds=1, milliseconds=1)
             self.acts.now = self.now
         found = [act for act in (self.acts.act(name, r) for name in names) if act is not None]
         self.acts.among = None
         r.shuffle(found)
+        if at_last:
+            found.sort(key=lambda act: act.name == "advance")
         if found:
             self.carry_out(found)
 
@@ -492,7 +506,7 @@ class Group(RuleBasedStateMachine):
 
 
 def tour(world: World) -> None:
-    """Walk two groups to their ends by the plain way, so that each state is seen in every run."""
+    """Walk three groups to their ends by the plain way, so that each state is seen in every run."""
     machine = Group()
     world.as_it_was()
     r = Random(1)
@@ -504,13 +518,18 @@ def tour(world: World) -> None:
     machine.carry_out([refused])
     machine.carry_out([machine.acts.advance(r)])
     machine.lead_to(r, "delivering")
-    machine.carry_out([machine.acts.pause(Random(2))])
     machine.lead_to(r, "closed")
     machine.start_group(r, people=3)
     machine.lead_to(r, "pledging")
     machine.carry_out([machine.acts.promise(r, fair=True)])
     machine.now = machine.acts.seen.pool.promise_by
     machine.carry_out([machine.acts.advance(r)])
+    machine.start_group(r, people=6, stages=2, sessions=4, min_people=2, max_people=12)
+    machine.lead_to(r, "delivering")
+    machine.carry_out([machine.acts.pause(Random(2))])
+    for _ in range(12):
+        machine.told_in_pause(r)
+    machine.lead_to(r, "closed")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the machine that thinks of everything found, each told on its own."""
+"""What the machine found, or whoever wrote down what it has to look for; each told on its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
