@@ -88,8 +88,8 @@ def test_nothing_that_a_group_reads_of_its_money_shows_a_word_of_the_trade() -> 
     said = [words for choices in CHOICES.values() for words in choices.values()]
     said += [*SHOWN.values(), *KIND_WORDS.values(), *AUTHORITY_WORDS.values()]
     said += [ADDRESS.sub("", way) for way in WORRIED]
-    views = (ROOT / "api/pools/views.py").read_text(encoding="utf-8")
-    own_page = [one for name in ("_in_words", "_pounds") for one in said_in(views, name)]
+    money = (ROOT / "api/pools/money.py").read_text(encoding="utf-8")
+    own_page = [one for name in ("_in_words", "_pounds") for one in said_in(money, name)]
     assert any("If you left today" in one for one in own_page)
     assert not [one for one in said + own_page if NEVER_SHOWN.search(one)]
 
