@@ -104,6 +104,11 @@ async def payments_waiting(tx: WriteSession, *, for_type: str, for_id: UUID) -> 
     return await queries.waiting(tx, for_type=for_type, for_id=for_id)
 
 
+async def failed_payments(tx: WriteSession, *, for_type: str, for_id: UUID) -> list[Payment]:
+    """Return the payments for something that failed, as far as the actor sees them."""
+    return await queries.failed(tx, for_type=for_type, for_id=for_id)
+
+
 def reference_of(transfer_id: UUID) -> str:
     """Return the reference of the payment that a transfer stands for, to be read aloud."""
     digest = int.from_bytes(hashlib.sha256(transfer_id.bytes).digest()[:8], "big")

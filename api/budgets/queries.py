@@ -287,6 +287,17 @@ async def waiting(tx: AsyncSession, *, for_type: str, for_id: UUID) -> int:
     return int((await tx.execute(found)).scalar_one())
 
 
+async def failed(tx: AsyncSession, *, for_type: str, for_id: UUID) -> list[Payment]:
+    """Return the payments for something that their holder said had failed, the first first.
+
+    Without whose money it is: a task that asks sees payments, and no budget.
+    """
+    found = select(Payment).where(
+        Payment.for_type == for_type, Payment.for_id == for_id, Payment.state == "failed"
+    )
+    return list(await tx.scalars(found.order_by(Payment.id)))
+
+
 async def references(tx: AsyncSession, *, transfer_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the references of payments by the transfer that they stand for."""
     rows = await tx.execute(

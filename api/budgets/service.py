@@ -32,6 +32,7 @@ from api.budgets.models import Budget
 from api.budgets.payments import (
     PaymentRow,
     confirm_payments_csv,
+    failed_payments,
     list_payments,
     payments_waiting,
     record_payments,
@@ -200,6 +201,7 @@ __all__ = [
     "end_authority",
     "facts",
     "facts_of",
+    "failed_payments",
     "give_authority",
     "list_funders",
     "list_mine",

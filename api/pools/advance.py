@@ -51,6 +51,9 @@ async def _one(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -
     """Do the next thing that is due, if there is one. Money on its way back is never held."""
     if group.state in ("closed", "expired") and await _let_all_go(tx, group, actor=actor, now=now):
         return
+    unpaid = group.state in (*RUNNING, "reviewed") and group.pool.paused_at is None
+    if unpaid and await payment.pay_again(tx, group, actor=actor, now=now):
+        return
     if group.state in RUNNING:
         owed = await _owed(tx, group)
         if owed and await _owed_back(tx, group, owed, actor=actor, now=now):
@@ -234,7 +237,10 @@ async def _running(tx: WriteSession, group: Group, *, actor: Actor, now: datetim
                 tx, group, actor=actor, now=now, what="share_joined", reason="go_ahead"
             )
             return
-    if await payment.all_done(tx, group):
+    members = await queries.members(tx, pool_id=group.id)
+    if all(one.state == "out" for one in members) and await payment.leave_out(tx, group):
+        await groups.step(tx, group, actor=actor, now=now, what="shrunk", reason="nobody_is_in")
+    elif await payment.all_done(tx, group):
         await groups.step(
             tx, group, actor=actor, now=now, what="reviewed", to="reviewed", reason="all_done"
         )

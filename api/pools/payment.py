@@ -142,6 +142,72 @@ async def _pay(
     )
 
 
+async def pay_again(tx: WriteSession, group: Group, *, actor: Actor, now: datetime) -> bool:
+    """Ask anew for each payment that failed: who did the work is still owed it.
+
+    Its money went back to the share that it came from, and goes out of that share again, once for
+    each failure. What somebody took with them meanwhile is not there to be paid.
+    """
+    failed = await budgets.failed_payments(tx, for_type="pool", for_id=group.id)
+    shares = {
+        one.share_id
+        for one in await queries.shares(tx, pool_id=group.id)
+        if one.state == "posted" and one.share_id is not None
+    }
+    accounts = await ledger.accounts(tx, ids=list(shares))
+    changed = False
+    for one in failed:
+        stands = accounts.get(one.from_account_id)
+        if stands is None or stands.available_pence < one.amount_pence:
+            continue
+        (payable,) = await ledger.open_accounts(
+            tx,
+            actor=actor,
+            now=now,
+            new=[NewAccount(kind="payable", owner_key=one.payee_key, source_key=stands.source_key)],
+        )
+        posted = await ledger.transfer(
+            tx,
+            debit_id=one.from_account_id,
+            credit_id=payable,
+            amount_pence=one.amount_pence,
+            actor=actor,
+            now=now,
+            key=f"pool:{group.id}:again:{one.id}",
+            code="pool.paid_again",
+            subject=Subject(type="pool", id=group.id),
+        )
+        if posted.again:
+            continue
+        accounts = await ledger.accounts(tx, ids=list(shares))
+        await budgets.record_payments(
+            tx,
+            actor=actor,
+            now=now,
+            rows=[
+                budgets.PaymentRow(
+                    area_id=group.pool.area_id,
+                    budget_id=one.budget_id,
+                    amount_pence=one.amount_pence,
+                    payee_key=one.payee_key,
+                    payee_called=one.payee_called,
+                    payee_account_id=one.payee_account_id,
+                    for_type="pool",
+                    for_id=group.id,
+                    purpose=one.purpose,
+                    from_account_id=one.from_account_id,
+                    transfer_id=posted.id,
+                )
+            ],
+        )
+        changed = True
+    if changed:
+        await groups.step(
+            tx, group, actor=actor, now=now, what="asked_again", reason="payment_failed"
+        )
+    return changed
+
+
 def _purpose(offer: PoolOffer, share: Share) -> str:
     """Return what a payment is for: the first line of the offer that this money may pay."""
     return next(
@@ -259,3 +325,15 @@ async def left_of(tx: WriteSession, rows: Sequence[ShareRow]) -> dict[UUID, int]
         for one in rows
         if one.share_id is not None
     }
+
+
+async def leave_out(tx: WriteSession, group: Group) -> bool:
+    """Leave out what was not begun, where nobody is left for it; say whether there was any."""
+    left_out = await tx.scalars(
+        update(PoolStage)
+        .where(PoolStage.pool_id == group.id, PoolStage.state == "planned")
+        .values(state="cancelled")
+        .returning(PoolStage.id)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(left_out.all())

@@ -243,7 +243,7 @@ async def test_paid_waits_for_the_holder_s_word_and_the_same_file_counts_once(
     assert after["free"] == before["free"] + 1_000
 
 
-async def test_a_payment_that_failed_goes_back_to_the_shares_and_out_at_closing(
+async def test_a_payment_that_failed_is_asked_for_again_until_who_did_the_work_is_paid(
     home: Neighbours,
 ) -> None:
     town = home.town
@@ -258,11 +258,28 @@ async def test_a_payment_that_failed_goes_back_to_the_shares_and_out_at_closing(
     await group.stage(1)
     await group.stage(2)
     assert await books(group) == (6_000, 4_000, 2_000, 0)
-    await group.confirm_payments("failed")
-    assert await books(group) == (6_000, 0, 6_000, 0)
+    for _ in range(2):
+        told = await group.confirm_payments("failed")
+        assert (told["failed"], told["bad"]) == (4, [])
+        assert await books(group) == (6_000, 4_000, 2_000, 0)
+        assert await group.state() == "reviewed"
+    assert (await group.confirm_payments())["confirmed"] == 4
     assert await group.state() == "closed"
     for one in people:
-        assert (await home.stands(one))["free"] == 5_000
+        assert (await home.stands(one))["free"] == 3_000
+
+
+async def test_a_group_that_everybody_has_left_closes_with_all_its_money_back(
+    home: Neighbours,
+) -> None:
+    group = await home.signed("own", "own")
+    before = [await home.stands(one) for one in group.members]
+    for one in group.members:
+        await group.post("/leave", one, {})
+    await group.advance()
+    assert (await group.get("", group.manager))["state"] == "closed"
+    for one, stood in zip(group.members, before, strict=True):
+        assert (await home.stands(one))["free"] == stood["free"] + 3_000
 
 
 async def test_whoever_wrote_an_offer_down_does_not_confirm_what_comes_of_it(
