@@ -28,6 +28,9 @@ from api.pools.schemas import (
     VoteOut,
 )
 
+# From here on there is something to sign, or it has been.
+_TO_BE_SIGNED = frozenset({"approved", "contracted", "delivering", "reviewed", "closed"})
+
 
 async def read(tx: WriteSession, *, actor: Actor, now: datetime, pool_id: UUID) -> PoolOut:
     """Return a group. Whoever looks from outside it leaves a receipt with each of its people."""
@@ -45,14 +48,17 @@ async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
     group, me = await groups.inside(tx, pool_id=pool_id)
     members = await queries.members(tx, pool_id=pool_id)
     offers = await queries.offers(tx, pool_id=pool_id)
-    shares = await queries.shares(tx, pool_id=pool_id)
+    # What cannot be there yet is not looked for: the page is the answer to most requests.
+    shares = await queries.shares(tx, pool_id=pool_id) if group.pool.offer_id is not None else []
     chosen = next((one for one in offers if one.id == group.pool.offer_id), None)
     people = sum(1 for one in members if one.state == "in")
     approvals: list[UUID] = []
-    last = await queries.contract_step(tx, pool_id=pool_id)
+    last = None
+    if group.state in _TO_BE_SIGNED:
+        last = await queries.contract_step(tx, pool_id=pool_id)
     if last is not None:
         approvals = await queries.approvals(tx, pool_id=pool_id, round_=last.version)
-    messages = await queries.messages(tx, pool_id=pool_id)
+    messages = await queries.messages(tx, pool_id=pool_id) if offers else []
     return PoolOut(
         id=group.id,
         area=group.area,
@@ -79,7 +85,9 @@ async def view(tx: WriteSession, *, actor: Actor, pool_id: UUID) -> PoolOut:
             # Whoever wrote the offer down does not confirm what comes of it.
             {one.id for one in members if one.state == "in"}
             - {chosen.written_by if chosen is not None else None},
-        ),
+        )
+        if group.state in _TO_BE_SIGNED
+        else [],
         promise_by=group.pool.promise_by,
         promised_pence=sum(
             one.amount_pence
@@ -183,7 +191,8 @@ async def _choices(tx: WriteSession, pool_id: UUID) -> list[ChoiceOut]:
 
 
 async def _votes(tx: WriteSession, pool_id: UUID) -> list[VoteOut]:
-    own = await queries.my_ballots(tx, pool_id=pool_id)
+    votes = await queries.votes(tx, pool_id=pool_id)
+    own = await queries.my_ballots(tx, pool_id=pool_id) if votes else {}
     return [
         VoteOut(
             id=one.id,
@@ -198,7 +207,7 @@ async def _votes(tx: WriteSession, pool_id: UUID) -> list[VoteOut]:
             ended_at=one.ended_at,
             my_choice=own.get(one.id),
         )
-        for one in await queries.votes(tx, pool_id=pool_id)
+        for one in votes
     ]
 
 

@@ -41,7 +41,7 @@ CHECKS = (
 )
 # A token that ends itself would leave the rest of the run signed out.
 ENDS_ITSELF = ("/v1/sessions/current", "/v1/sessions/rotate")
-SHORT = ("--phases", "examples,fuzzing", "--max-examples", "2")
+SHORT = ("--phases", "examples,fuzzing", "--max-examples", "1")
 ADMIN: tuple[Role, ...] = ("area_admin", "provider", "professional", "finance", "manager")
 DEEP = ("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "150")
 
