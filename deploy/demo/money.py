@@ -96,9 +96,8 @@ def _there(company: Company) -> list[str]:
 
 
 def _used(company: Company) -> list[int]:
-    """Return what was used of each share so far, in joining order, as any member can see it."""
-    books = company.get(company.members[0], "/books")
-    return [one["used_pence"] for one in books["shares"]]
+    """Return what was used of each one's money so far, in joining order, as each sees their own."""
+    return [sum(one["used_pence"] for one in company.mine(key)["money"]) for key in company.members]
 
 
 def _confirm(company: Company) -> dict[str, Any]:

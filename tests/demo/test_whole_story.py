@@ -109,6 +109,16 @@ def _pence(pounds: str) -> int:
     return int(pounds.replace(",", "").replace(".", ""))
 
 
+def test_each_part_adds_up_to_the_penny_over_those_who_paid_it(told: Told) -> None:
+    parts = re.findall(r"Sessions \d+ to \d+ £([\d.]+) (.*?)\. \d+ said it happened", told.words)
+    assert len(parts) == 2
+    for whole, each in parts:
+        said = re.findall(r"(?:(-?\d+) (?:people|person)|\w+'s) £([\d.]+)", each)
+        paid = [(int(number or 1), round(float(pounds) * 100)) for number, pounds in said]
+        assert all(number > 0 for number, _ in paid), each
+        assert sum(number * pence for number, pence in paid) == round(float(whole) * 100), each
+
+
 def test_all_eight_parts_are_told_in_plain_words(told: Told) -> None:
     heads = re.findall(r"^(\d)  [A-Z -]+$", told.story, re.MULTILINE)
     assert heads == list("12345678")
