@@ -345,9 +345,23 @@ def _stages(before: Seen, seen: Seen) -> None:
 
 
 def _payments(seen: Seen) -> None:
-    """Each part paid is so many payments; what is on its way and what was paid add up to them."""
-    made = {one.id: one for one in seen.transfers if one.code == "pool.part_paid"}
+    """Each part paid is so many payments; what is on its way and what was paid add up to them.
+
+    What failed is asked for again: once for each failure, out of the same share, the same sum.
+    """
+    codes = ("pool.part_paid", "pool.paid_again")
+    made = {one.id: one for one in seen.transfers if one.code in codes}
     assert {one.transfer_id for one in seen.payments} == set(made)
+    failed = {
+        f"pool:{seen.pool.id}:again:{one.id}": one
+        for one in seen.payments
+        if one.state == "failed" and one.for_id == seen.pool.id
+    }
+    again = [one for one in made.values() if one.code == "pool.paid_again"]
+    assert len({one.key for one in again}) == len(again), "one failure, asked for twice"
+    for one in again:
+        first = failed[one.key]
+        assert (one.debit_id, one.amount_pence) == (first.from_account_id, first.amount_pence)
     sums: Counter[str] = Counter()
     for one in seen.payments:
         assert one.amount_pence == made[one.transfer_id].amount_pence
