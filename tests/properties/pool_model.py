@@ -353,9 +353,7 @@ def _payments(seen: Seen) -> None:
     made = {one.id: one for one in seen.transfers if one.code in codes}
     assert {one.transfer_id for one in seen.payments} == set(made)
     failed = {
-        f"pool:{seen.pool.id}:again:{one.id}": one
-        for one in seen.payments
-        if one.state == "failed" and one.for_id == seen.pool.id
+        f"pool:{one.for_id}:again:{one.id}": one for one in seen.payments if one.state == "failed"
     }
     again = [one for one in made.values() if one.code == "pool.paid_again"]
     assert len({one.key for one in again}) == len(again), "one failure, asked for twice"
