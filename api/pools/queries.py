@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, select, text
+from sqlalchemy import Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from api.areas.models import Area
 from api.pools.models import (
@@ -60,6 +61,7 @@ _INSIDE = text("SELECT :pool = ANY (ARRAY(SELECT app_pools_seen()))").bindparams
     bindparam("pool", type_=Uuid())
 )
 _DUE = text("SELECT * FROM pools_due(:now)")
+_OTHER = aliased(PoolMember)
 _SPEAKING = text("person_id = ANY (ARRAY(SELECT app_speaking_people()))")
 
 
@@ -134,10 +136,16 @@ async def open_pools(tx: AsyncSession, *, area_id: UUID) -> Rows:
 
 async def my_pools(tx: AsyncSession) -> Rows:
     """Return the groups that the actor is or was in, the newest first."""
+    there = (
+        select(func.count())
+        .select_from(_OTHER)
+        .where(_OTHER.pool_id == Pool.id, _OTHER.state == "in")
+        .scalar_subquery()
+    )
     found = (
-        select(Pool.id, Pool.name, Pool.summary, Pool.state)
+        select(Pool.id, Pool.name, Pool.summary, Pool.state, there.label("people"))
         .join(PoolMember, PoolMember.pool_id == Pool.id)
-        .where(_SPEAKING)
+        .where(text("pool_members.person_id = ANY (ARRAY(SELECT app_speaking_people()))"))
         .order_by(Pool.id.desc())
         .limit(100)
     )

@@ -28,7 +28,6 @@ State = Literal[
 Topic = Literal["illness", "holiday", "leaving", "joining", "unhappiness", "closing"]
 Motion = Literal["choose_offer", "confirm", "shrink", "close"]
 Split = Literal["equal", "by_promise"]
-ExitReason = Literal["died", "funder_withdrew", "estate_settled"]
 
 # What may follow what. PostgreSQL holds the same table (pools_moves) and refuses anything else.
 MOVES: Mapping[State, frozenset[State]] = {
@@ -79,8 +78,6 @@ TOPICS: tuple[Topic, ...] = tuple(CHOICES)
 
 FEWEST = 2
 MOST_PEOPLE = 200
-SHOWN_FROM = 5  # groups smaller than this are not shown to others (J2.4)
-MOST_SESSIONS = 200
 PROMISE_DAYS_AGAIN = 10
 DEFAULT_VOTE_DAYS = 7
 REGISTERED_FOR = frozenset({"personal_care", "nursing"})
@@ -275,11 +272,6 @@ def check_registered(purposes: Collection[str], *, registered: bool) -> None:
             who="Nobody here: it is in the Health and Social Care Act 2008.",
             what_else=["Ask a registered provider.", "Leave the personal care out of the offer."],
         )
-
-
-def all_purposes(lines: Collection[Line]) -> list[str]:
-    """Return what the lines are for, each once, sorted."""
-    return sorted({line.purpose for line in lines})
 
 
 SHOWN: Mapping[State, str] = {

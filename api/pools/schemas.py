@@ -380,9 +380,3 @@ class Books(Struct, kw_only=True):
     returned_pence: int
     left_pence: int
     missing_pence: int
-
-
-class Choices(Struct, kw_only=True):
-    """What can be agreed for each topic, and in which words; the first of each is the default."""
-
-    topics: dict[str, dict[str, str]]

@@ -105,23 +105,25 @@ async def listed(tx: WriteSession, *, area: str | None) -> PoolList:
     """Return my groups, and those of an area that are open and have five people or more."""
     mine = await queries.my_pools(tx)
     known = {row.id for row in mine}
-    items = [_line(row, people=0, mine=True) for row in mine]
-    for item in items:
-        members = await queries.members(tx, pool_id=item.id)
-        item.people = sum(1 for one in members if one.state == "in")
+    items = [_line(row, mine=True) for row in mine]
     if area is not None:
         found = await areas.area_named(tx, slug=area)
         items += [
-            _line(row, people=row.people, mine=False)
+            _line(row, mine=False)
             for row in await queries.open_pools(tx, area_id=found.id)
             if row.id not in known
         ]
     return PoolList(items=items)
 
 
-def _line(row: Any, *, people: int, mine: bool) -> PoolLine:
+def _line(row: Any, *, mine: bool) -> PoolLine:
     return PoolLine(
-        id=row.id, name=row.name, summary=row.summary, state=row.state, people=people, mine=mine
+        id=row.id,
+        name=row.name,
+        summary=row.summary,
+        state=row.state,
+        people=row.people,
+        mine=mine,
     )
 
 
